@@ -1,0 +1,198 @@
+//! An account in a folder, blocking: `creds.json` and a key store. Everything that is the same on both formats,
+//! and all that a simulated disk has to crash.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use auth_log::Lock;
+use auth_log::format::Name;
+
+use super::multi_file::MultiFileKeys;
+use super::native::NativeKeys;
+use super::{Commit, Expected, Format, KeyStore, Write};
+use crate::creds::{Creds, Summary};
+use crate::error::{Code, Error, Result};
+use crate::events::Event;
+use crate::folder::{
+    CREDS, Durability, Folder, Look, MARKER, Survey, Watch, no_account, read_creds, remove_stale,
+};
+use crate::migration::marker_names;
+
+/// A folder that may be opened as a format: what was found in it.
+pub struct Judged {
+    /// The stored credentials; `None` for a fresh identity.
+    pub creds: Option<Creds>,
+    /// The names in it.
+    pub survey: Survey,
+}
+
+/// Judges a folder before anything is made in it.
+///
+/// # Errors
+/// `Incomplete`, `WrongFormat`, `NotMigrated`, `Corrupt`, `Io` (`ENOENT` without an account when `create` is
+/// false): the folder stays as it is.
+pub fn judge(folder: &Folder, format: Format, create: bool) -> Result<Judged> {
+    let survey = Survey::of(folder)?;
+    judge_format(folder, &survey, format)?;
+    let creds = read_creds(folder)?.map(|(creds, _)| creds);
+    if survey.marker && !creds.as_ref().is_some_and(|creds| marker_names(folder, creds).unwrap_or(false)) {
+        let path = folder.path.display();
+        return Err(Error::new(
+            Code::Incomplete,
+            format!("a migration into {path} did not finish: run it again, it starts over by itself"),
+        )
+        .at(&folder.path));
+    }
+    if creds.is_none() && !create {
+        return Err(no_account(&folder.path));
+    }
+    Ok(Judged { creds, survey })
+}
+
+fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> {
+    let path = folder.path.display();
+    let log = survey.logs.last().map(|n| Name::Log(*n));
+    let (code, message) = match (log, survey.keys.first(), format) {
+        (Some(log), Some(key), _) => (
+            Code::WrongFormat,
+            format!(
+                "{path} holds both a native log ({log}) and key files ({} and others): another helper ran on a \
+                 native folder. Move out what you do not want, the log or the key files, and open it again",
+                key.file_name()
+            ),
+        ),
+        (Some(log), None, Format::MultiFile) => (
+            Code::WrongFormat,
+            format!(
+                "{path} is a native store ({log}): open it with useNativeAuthState, or move it back with \
+                 migrateAuthState({{ from, to }})"
+            ),
+        ),
+        (None, Some(key), Format::Native) => (
+            Code::NotMigrated,
+            format!(
+                "{path} is a multi-file folder ({} and others): move it to a native one first, with \
+                 migrateAuthState({{ from, to }})",
+                key.file_name()
+            ),
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(code, message).at(&folder.path))
+}
+
+/// An open account.
+pub struct Account {
+    folder: Arc<Folder>,
+    keys: Box<dyn KeyStore>,
+    watch: Mutex<Watch>,
+}
+
+impl Account {
+    /// Opens the account of a judged folder; on native under its lock, unless locking is off.
+    ///
+    /// # Errors
+    /// As [`judge`]; `Corrupt`, `UnsupportedVersion`, `Io`, `Full` of the log.
+    pub fn open(folder: Arc<Folder>, format: Format, create: bool, lock: Option<Lock>) -> Result<Self> {
+        let Judged { creds, survey } = judge(&folder, format, create)?;
+        remove_stale(&folder, &survey.temporaries)?;
+        if survey.marker {
+            folder.remove(MARKER)?;
+            folder.sync()?;
+        }
+        if creds.is_none() && !(survey.keys.is_empty() && survey.logs.is_empty()) {
+            folder.events.emit(&Event::warning(
+                "fresh-identity-beside-keys",
+                &folder.path,
+                match format {
+                    Format::MultiFile => "there are keys but no creds.json: a new identity is made beside them",
+                    Format::Native => {
+                        "there is a log but no creds.json: a new identity is made, and the log is set aside at the \
+                         first write"
+                    }
+                },
+            ));
+        }
+        let mut watch = Watch::default();
+        if let Some(creds) = &creds {
+            watch.note(creds.summary, None);
+        }
+        let keys: Box<dyn KeyStore> = match format {
+            Format::MultiFile => Box::new(MultiFileKeys::new(folder.clone())),
+            Format::Native => {
+                Box::new(NativeKeys::open(folder.clone(), lock, creds.is_none() && !survey.logs.is_empty())?)
+            }
+        };
+        Ok(Self { folder, keys, watch: Mutex::new(watch) })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &dyn KeyStore {
+        self.keys.as_ref()
+    }
+
+    /// Looks whether the folder still holds the account, and whose.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn look(&self) -> Result<Look> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).look(&self.folder)
+    }
+
+    /// Reads the stored credentials.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn load_creds(&self) -> Result<Option<Creds>> {
+        let Some((creds, stamp)) = read_creds(&self.folder)? else { return Ok(None) };
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, Some(stamp));
+        Ok(Some(creds))
+    }
+
+    /// Writes credentials durably, after everything that was set before them.
+    ///
+    /// # Errors
+    /// `Io`, `Full`, `Failed`.
+    pub fn save_creds(&self, creds: &Creds) -> Result<()> {
+        self.keys.sync()?;
+        self.folder.replace(CREDS, &creds.text, Durability::Synced)?;
+        let stamp = self.folder.stat(CREDS)?.map(Into::into);
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
+        Ok(())
+    }
+
+    /// Writes a group in order, except what is meant for another account than the stored one.
+    pub fn commit(&self, group: &[Commit], stored: Option<Summary>) -> Vec<Result<()>> {
+        let verdicts: Vec<Result<()>> = group.iter().map(|commit| commit.expected.allows(stored)).collect();
+        let writes: Vec<&Write> = group
+            .iter()
+            .zip(&verdicts)
+            .filter(|(_, verdict)| verdict.is_ok())
+            .map(|(commit, _)| commit.write.as_ref())
+            .collect();
+        let mut results = self.keys.commit(&writes).into_iter();
+        verdicts
+            .into_iter()
+            .map(|verdict| match verdict {
+                Ok(()) => {
+                    results.next().unwrap_or_else(|| Err(Error::internal("a commit without an answer")))
+                }
+                stale => stale.map_err(|error| error.at(&self.folder.path_of(CREDS))),
+            })
+            .collect()
+    }
+
+    /// Whether these credentials may be written.
+    ///
+    /// # Errors
+    /// `Stale`.
+    pub fn allows_creds(&self, creds: &Creds, expected: &Expected, stored: Option<Summary>) -> Result<()> {
+        expected.allows_creds(stored, &creds.summary).map_err(|error| error.at(&self.folder.path_of(CREDS)))
+    }
+}

@@ -1,0 +1,209 @@
+//! A folder as a [`Backend`]: the account's blocking calls in their lanes, and the second looks a moment later,
+//! by timer, that tell a torn or emptied folder from one that is just being written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth_log::fs::Fs;
+
+use super::{Account, Backend, Commit, Expected, Format, Found, Future, Locking, judge, lock_store};
+use crate::creds::{Creds, Summary};
+use crate::error::{Code, Error, Result};
+use crate::events::{Event, Listeners};
+use crate::folder::{Folder, Look, no_account};
+use crate::keys::Key;
+use crate::runtime::{Lane, run};
+use crate::value::Value;
+
+/// How long to wait before a folder that looks gone, or a file that looks torn, is looked at again: other
+/// programs remove files one by one, and released Baileys truncates before it writes.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+/// How often a held lock is tried.
+const LOCK_POLL: Duration = Duration::from_millis(25);
+/// The one key type whose loss Signal cannot mend by itself.
+const NO_SECOND_SOURCE: &str = "app-state-sync-key";
+
+/// How a folder is opened.
+#[derive(Clone, Debug)]
+pub struct FolderOptions {
+    /// How its keys are stored.
+    pub format: Format,
+    /// Make a new identity (and the folder) where there is none.
+    pub create: bool,
+    /// Native: take the store's lock.
+    pub lock: bool,
+    /// Native: how long to wait for whoever holds it.
+    pub lock_timeout: Duration,
+}
+
+/// An account in a folder.
+pub struct FolderBackend(Arc<Account>);
+
+/// Opens the folder, or makes it.
+///
+/// # Errors
+/// `NotADirectory`, `Io`.
+pub async fn hold(fs: Arc<dyn Fs>, path: PathBuf, create: bool, events: Listeners) -> Result<Arc<Folder>> {
+    run(Lane::Open, move || {
+        let folder = if create {
+            Folder::open_or_create(fs.as_ref(), &path, &events)?
+        } else {
+            Folder::open(fs.as_ref(), &path, &events)?.ok_or_else(|| no_account(&path))?
+        };
+        Ok(Arc::new(folder))
+    })
+    .await?
+}
+
+impl FolderBackend {
+    /// Opens the account in a held folder. Nothing is made in it before its credentials are judged.
+    ///
+    /// # Errors
+    /// As [`judge`] and [`Account::open`]; `Locked`.
+    pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
+        let FolderOptions { format, create, .. } = options;
+        let judged = folder.clone();
+        run(Lane::Open, move || judge(&judged, format, create).map(drop)).await??;
+        let started = Instant::now();
+        let lock = loop {
+            if format != Format::Native || !options.lock {
+                break None;
+            }
+            let locked = folder.clone();
+            match run(Lane::Open, move || lock_store(&locked)).await?? {
+                Locking::Mine(lock) => break Some(lock),
+                Locking::Theirs(error) if started.elapsed() >= options.lock_timeout => return Err(error),
+                Locking::Theirs(_) => tokio::time::sleep(LOCK_POLL).await,
+            }
+        };
+        run(Lane::Open, move || Account::open(folder, format, create, lock)).await?.map(|a| Self(Arc::new(a)))
+    }
+
+    /// Does something on an account that is surely there, with what is stored now.
+    async fn guarded<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Account, Option<Summary>) -> T + Send + Sync + 'static,
+    ) -> Result<T> {
+        let work = Arc::new(work);
+        let mut last = false;
+        loop {
+            let (account, work) = (self.0.clone(), work.clone());
+            let done = run(Lane::Commit, move || {
+                Ok(match account.look()? {
+                    Look::Here(stored) => Some(work(&account, stored)),
+                    // Still torn is no evidence of another identity.
+                    Look::Torn if last => Some(work(&account, None)),
+                    Look::Gone if last => return Err(gone(&account)),
+                    _ => None,
+                })
+            })
+            .await??;
+            match done {
+                Some(done) => return Ok(done),
+                None => tokio::time::sleep(SECOND_LOOK).await,
+            }
+            last = true;
+        }
+    }
+
+    async fn find(&self, keys: Vec<Key>) -> Result<Vec<(Key, Result<Found>)>> {
+        let account = self.0.clone();
+        run(Lane::Read, move || {
+            keys.into_iter()
+                .map(|key| {
+                    let found = account.keys().read(&key);
+                    (key, found)
+                })
+                .collect()
+        })
+        .await
+    }
+
+    fn conclude(&self, key: &Key, found: Result<Found>) -> Result<Option<Value>> {
+        match found? {
+            Found::Missing => Ok(None),
+            Found::Value(value) => Ok(Some(value)),
+            Found::Corrupt { error, .. } if key.key_type == NO_SECOND_SOURCE => Err(error),
+            Found::Corrupt { error, known } => {
+                if !known {
+                    self.0.keys().note_corrupt(key);
+                    let path = self.0.folder().path_of(&key.file_name());
+                    let message = format!("{error}; it counts as missing, so that Signal makes it anew");
+                    self.0.folder().events.emit(&Event::warning("corrupt-key", &path, message));
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn gone(account: &Account) -> Error {
+    let path = account.folder().path.display();
+    Error::new(
+        Code::Gone,
+        format!("{path} was removed or emptied while it was open (a logout?): open it again to begin anew"),
+    )
+    .at(&account.folder().path)
+}
+
+impl Backend for FolderBackend {
+    fn fails_together(&self) -> bool {
+        self.0.keys().fails_together()
+    }
+
+    fn load_creds(&self) -> Future<'_, Result<Option<Creds>>> {
+        Box::pin(async { self.guarded(|account, _| account.load_creds()).await? })
+    }
+
+    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<()>> {
+        Box::pin(async move {
+            self.guarded(move |account, stored| {
+                account.allows_creds(&creds, &expected, stored)?;
+                account.save_creds(&creds)
+            })
+            .await?
+        })
+    }
+
+    fn read(&self, keys: Vec<Key>) -> Future<'_, Result<Vec<Result<Option<Value>>>>> {
+        Box::pin(async {
+            let mut found = self.find(keys).await?;
+            let in_doubt = |found: &Result<Found>| matches!(found, Ok(Found::Corrupt { known: false, .. }));
+            let again: Vec<Key> =
+                found.iter().filter(|(_, found)| in_doubt(found)).map(|(key, _)| key.clone()).collect();
+            if !again.is_empty() {
+                tokio::time::sleep(SECOND_LOOK).await;
+                let mut seconds = self.find(again).await?.into_iter();
+                for slot in found.iter_mut().filter(|(_, found)| in_doubt(found)) {
+                    if let Some(second) = seconds.next() {
+                        *slot = second;
+                    }
+                }
+            }
+            Ok(found.into_iter().map(|(key, found)| self.conclude(&key, found)).collect())
+        })
+    }
+
+    fn commit(&self, group: Vec<Commit>) -> Future<'_, Result<Vec<Result<()>>>> {
+        Box::pin(self.guarded(move |account, stored| account.commit(&group, stored)))
+    }
+
+    fn list(&self, key_type: String) -> Future<'_, Result<Vec<String>>> {
+        let account = self.0.clone();
+        Box::pin(async { run(Lane::Read, move || account.keys().list(&key_type)).await? })
+    }
+
+    fn close(&self) -> Future<'_, Result<()>> {
+        let account = self.0.clone();
+        Box::pin(async { run(Lane::Open, move || account.keys().close()).await? })
+    }
+
+    fn abandon(&self) -> Future<'_, ()> {
+        let account = self.0.clone();
+        Box::pin(async {
+            // It only drops a lock: a panic in there would have released it as well.
+            let _ = run(Lane::Open, move || account.keys().abandon()).await;
+        })
+    }
+}

@@ -1,0 +1,243 @@
+//! What a [`Store`](crate::store::Store) stands on. A backend is small: it loads and saves credentials, reads,
+//! commits and lists keys. Order, pending writes, handles and identities are the store's.
+
+mod account;
+mod folder;
+mod multi_file;
+mod native;
+
+use std::path::Path;
+use std::pin::Pin;
+
+use crate::creds::{Creds, Identity, Summary};
+use crate::error::{Code, Error, Result};
+use crate::keys::Key;
+use crate::value::Value;
+
+pub use account::{Account, Judged, judge};
+pub use folder::{FolderBackend, FolderOptions, hold};
+pub use native::{FLAG_PLAIN, Locking, lock_store};
+
+/// A future in a box: backends are used as trait objects.
+pub type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
+
+/// How keys are stored in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Baileys' own: a JSON file a key.
+    MultiFile,
+    /// One append-only log.
+    Native,
+}
+
+impl Format {
+    /// As it is said to people and in results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::MultiFile => "multi-file",
+            Format::Native => "native",
+        }
+    }
+}
+
+/// Whom a write takes the stored account to be: anything else means that somebody else paired here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// The identity in the handle's `creds` object now.
+    pub current: Option<Identity>,
+    /// The identity with which that object was last read or saved.
+    pub loaded: Option<Identity>,
+}
+
+impl Expected {
+    /// Whether a write may go on top of what is stored.
+    ///
+    /// # Errors
+    /// `Stale`.
+    pub fn allows(&self, stored: Option<Summary>) -> Result<()> {
+        match stored {
+            Some(stored) if ![self.current, self.loaded].contains(&Some(stored.identity)) => Err(stale(
+                "creds.json holds another identity than this handle: somebody paired here anew. Nothing was \
+                 written; close this handle and open the folder again",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether these credentials may replace what is stored: as [`Expected::allows`], and never a paired
+    /// account by its own state from before the pairing.
+    ///
+    /// # Errors
+    /// `Stale`.
+    pub fn allows_creds(&self, stored: Option<Summary>, creds: &Summary) -> Result<()> {
+        self.allows(stored)?;
+        match stored {
+            Some(stored) if stored.identity == creds.identity && stored.paired && !creds.paired => {
+                Err(stale(
+                    "creds.json is paired, and these creds are the same identity from before that. Nothing was \
+                 written; close this handle and open the folder again",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn stale(message: &str) -> Error {
+    Error::new(Code::Stale, message)
+}
+
+/// One `set` or `clear`.
+#[derive(Debug)]
+pub enum Write {
+    /// Values by key; `None` deletes. Of two for one key the last wins.
+    Set(Vec<(Key, Option<Value>)>),
+    /// Deletes every key.
+    Clear,
+}
+
+/// A write and whom it is meant for.
+#[derive(Debug)]
+pub struct Commit {
+    /// What to write.
+    pub write: std::sync::Arc<Write>,
+    /// Whom it takes the account to be.
+    pub expected: Expected,
+}
+
+/// Where an account is stored.
+pub trait Backend: Send + Sync {
+    /// Whether a failed commit rejects every write behind it (an append-only log), or itself alone.
+    fn fails_together(&self) -> bool;
+
+    /// The stored credentials; `None` when nothing is stored.
+    ///
+    /// # Errors
+    /// `Gone`, `Corrupt`, `Io`: never taken for "nothing stored".
+    fn load_creds(&self) -> Future<'_, Result<Option<Creds>>>;
+
+    /// Stores credentials; on disk when it resolves, and every write before it too.
+    ///
+    /// # Errors
+    /// `Stale`, `Gone`, `Io`, `Full`.
+    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<()>>;
+
+    /// Reads keys, in one read of the store; an answer for each.
+    ///
+    /// # Errors
+    /// When nothing could be read at all.
+    fn read(&self, keys: Vec<Key>) -> Future<'_, Result<Vec<Result<Option<Value>>>>>;
+
+    /// Writes a group, in order; an answer for each.
+    ///
+    /// # Errors
+    /// When nothing of the group was written.
+    fn commit(&self, group: Vec<Commit>) -> Future<'_, Result<Vec<Result<()>>>>;
+
+    /// The ids of a type.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn list(&self, key_type: String) -> Future<'_, Result<Vec<String>>>;
+
+    /// Finishes what is to be finished and lets go. Nothing is called after it.
+    ///
+    /// # Errors
+    /// What the last sync said.
+    fn close(&self) -> Future<'_, Result<()>>;
+
+    /// Lets go of locks and writes nothing more. Reads still work.
+    fn abandon(&self) -> Future<'_, ()>;
+}
+
+/// What a key store found under a key.
+pub enum Found {
+    /// Nothing.
+    Missing,
+    /// A value.
+    Value(Value),
+    /// A file that is not JSON; `known` when it was reported before.
+    Corrupt {
+        /// What it says.
+        error: Error,
+        /// It was the same at an earlier look.
+        known: bool,
+    },
+}
+
+/// The keys of a folder, blocking: what differs between the two formats.
+pub trait KeyStore: Send + Sync {
+    /// As [`Backend::fails_together`].
+    fn fails_together(&self) -> bool;
+    /// Reads one key.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    fn read(&self, key: &Key) -> Result<Found>;
+    /// Remembers that this key's file is corrupt as it is now, so that the next look need not wait.
+    fn note_corrupt(&self, key: &Key);
+    /// Writes in order; an answer for each.
+    fn commit(&self, writes: &[&Write]) -> Vec<Result<()>>;
+    /// Makes everything durable that must be before credentials are written.
+    ///
+    /// # Errors
+    /// `Io`, `Full`, `Failed`.
+    fn sync(&self) -> Result<()>;
+    /// The ids of a type.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn list(&self, key_type: &str) -> Result<Vec<String>>;
+    /// Finishes and lets go of locks.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn close(&self) -> Result<()>;
+    /// Lets go of locks, writing nothing.
+    fn abandon(&self);
+}
+
+/// What an error of the log is to our callers.
+#[must_use]
+pub fn log_error(error: auth_log::Error, folder: &Path) -> Error {
+    use auth_log::Error as Log;
+    let unknown = error.outcome_unknown();
+    let mapped = match error {
+        Log::Corrupt { name, offset, detail } => Error::new(
+            Code::Corrupt,
+            format!(
+                "{name} is damaged at byte {offset}: {detail}. Nothing was changed; restore the folder from a \
+                 backup, or remove the log to begin with no keys (peers then send new sessions)"
+            ),
+        )
+        .at(&folder.join(name))
+        .with(|details| details.offset = Some(offset)),
+        Log::UnsupportedVersion { name, version } => Error::new(
+            Code::UnsupportedVersion,
+            format!("{name} was written by a newer version of baileys-native-auth (format {version}): update it"),
+        )
+        .at(&folder.join(name)),
+        Log::Io { what, source, .. } => Error::io(&format!("{what} in"), folder, &source)
+            // A full disk that could not be taken back, or met at a sync, is a failed store like any other.
+            .with(|details| details.code = Code::Io),
+        Log::Full { source } => Error::io("write the log in", folder, &source),
+        Log::Failed => Error::new(
+            Code::Failed,
+            "an earlier write of this store failed, so nothing more is written: open the folder again",
+        )
+        .at(folder),
+        Log::TooLarge { bytes } => Error::new(
+            Code::InvalidArg,
+            format!("one set of {bytes} bytes is more than the 256 MiB that fit: split it"),
+        ),
+        Log::Closed => closed(),
+    };
+    mapped.with(|details| details.outcome_unknown = unknown)
+}
+
+/// The error of a call on a closed handle.
+#[must_use]
+pub fn closed() -> Error {
+    Error::new(Code::Closed, "this handle is closed: open the folder again")
+}

@@ -1,0 +1,124 @@
+//! Key files: one JSON file a key, as Baileys' `useMultiFileAuthState` writes them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Found, KeyStore, Write};
+use crate::error::{Code, Error, Result};
+use crate::folder::{Durability, Folder, Stamp};
+use crate::keys::{Key, file_name_part, known_type, stem_of_file};
+use crate::value::Value;
+
+/// The keys of a multi-file folder.
+pub struct MultiFileKeys {
+    folder: Arc<Folder>,
+    /// Types that Baileys does not have and that were written since this was opened.
+    own_types: Mutex<HashSet<String>>,
+    /// Files that were found corrupt, as they were then.
+    corrupt: Mutex<HashMap<String, Stamp>>,
+}
+
+impl MultiFileKeys {
+    /// The keys in this folder.
+    #[must_use]
+    pub fn new(folder: Arc<Folder>) -> Self {
+        Self { folder, own_types: Mutex::default(), corrupt: Mutex::default() }
+    }
+
+    /// The key files of known types and of those written here, each with its key.
+    fn files(&self) -> Result<Vec<Key>> {
+        let own = self.own_types.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let keys = self.folder.names()?.into_iter().filter_map(|name| self::key_of(&name, &own)).collect();
+        Ok(keys)
+    }
+
+    fn write(&self, key: &Key, value: Option<&Value>) -> Result<()> {
+        let name = key.file_name();
+        let result = match value {
+            Some(value) => self.folder.replace(&name, &value.text, Durability::Written),
+            None => self.folder.remove(&name),
+        };
+        result.map_err(|error| error.of_key(&key.key_type, &key.id))
+    }
+
+    fn set(&self, changes: &[(Key, Option<Value>)]) -> Result<()> {
+        let new: Vec<&Key> =
+            changes.iter().map(|(key, _)| key).filter(|key| known_type(&key.stem).is_none()).collect();
+        if !new.is_empty() {
+            let mut own = self.own_types.lock().unwrap_or_else(PoisonError::into_inner);
+            own.extend(new.iter().map(|key| key.key_type.clone()));
+        }
+        // Each file stands for itself, as in Baileys: one that fails does not keep the others from being written.
+        changes.iter().map(|(key, value)| self.write(key, value.as_ref())).fold(Ok(()), Result::and)
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.files()?.iter().map(|key| self.write(key, None)).fold(Ok(()), Result::and)
+    }
+}
+
+fn key_of(name: &str, own_types: &HashSet<String>) -> Option<Key> {
+    let stem = stem_of_file(name)?;
+    if known_type(stem).is_some() {
+        return Key::from_stem(stem);
+    }
+    let own = own_types.iter().filter_map(|own| {
+        let id = stem.strip_prefix(&file_name_part(own))?.strip_prefix('-')?;
+        Some(Key { key_type: own.clone(), id: id.to_owned(), stem: stem.to_owned() })
+    });
+    own.max_by_key(|key| key.key_type.len())
+}
+
+impl KeyStore for MultiFileKeys {
+    fn fails_together(&self) -> bool {
+        false
+    }
+
+    fn read(&self, key: &Key) -> Result<Found> {
+        let name = key.file_name();
+        let of_key = |error: Error| error.of_key(&key.key_type, &key.id);
+        let Some((text, stat)) = self.folder.read(&name).map_err(of_key)? else { return Ok(Found::Missing) };
+        let empty = text.is_empty();
+        let fault = match Value::check(text) {
+            Some(value) => return Ok(Found::Value(value)),
+            None if empty => "is empty",
+            None => "is not whole JSON",
+        };
+        let known = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).get(&key.stem).copied();
+        let error = Error::new(Code::Corrupt, format!("{name} {fault}")).at(&self.folder.path_of(&name));
+        Ok(Found::Corrupt { error: of_key(error), known: known == Some(stat.into()) })
+    }
+
+    fn note_corrupt(&self, key: &Key) {
+        if let Ok(Some(stat)) = self.folder.stat(&key.file_name()) {
+            let mut corrupt = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner);
+            corrupt.insert(key.stem.clone(), stat.into());
+        }
+    }
+
+    fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {
+        writes
+            .iter()
+            .map(|write| match write {
+                Write::Set(changes) => self.set(changes),
+                Write::Clear => self.clear(),
+            })
+            .collect()
+    }
+
+    fn sync(&self) -> Result<()> {
+        // Handed to the operating system, in call order: that is what this format promises.
+        Ok(())
+    }
+
+    fn list(&self, key_type: &str) -> Result<Vec<String>> {
+        let keys = self.files()?.into_iter();
+        Ok(keys.filter(|key| key.key_type == key_type).map(|key| key.id).collect())
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self) {}
+}

@@ -1,0 +1,273 @@
+//! The keys of a native folder: one append-only log, and its lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use auth_log::{Attempt, Change, Holder, Lock, Log, try_lock};
+
+use super::{Found, KeyStore, Write, log_error};
+use crate::creds::random;
+use crate::error::{Code, Error, Result};
+use crate::folder::Folder;
+use crate::keys::Key;
+use crate::value::{Value, is_plain};
+
+/// The flag of a record whose value is plain.
+pub const FLAG_PLAIN: u8 = 1;
+
+/// A group is written in frames of about this many bytes of values.
+const FRAME_BYTES: usize = 32 << 20;
+
+/// An attempt to lock a store.
+pub enum Locking {
+    /// It is ours until this is dropped.
+    Mine(Lock),
+    /// Somebody else has it: the error that says who.
+    Theirs(Error),
+}
+
+/// Tries to lock the store in a folder, without waiting.
+///
+/// # Errors
+/// `Io`, also where the file system has no locks.
+pub fn lock_store(folder: &Folder) -> Result<Locking> {
+    match try_lock(folder.dir.as_ref(), &me()).map_err(|error| log_error(error, &folder.path))? {
+        Attempt::Acquired(lock) => Ok(Locking::Mine(lock)),
+        Attempt::Held(holder) => Ok(Locking::Theirs(locked(folder, holder))),
+    }
+}
+
+fn locked(folder: &Folder, holder: Option<Holder>) -> Error {
+    let path = folder.path.display();
+    let Some(holder) = holder else {
+        return Error::new(Code::Locked, format!("{path} is in use by another process: stop it first"))
+            .at(&folder.path);
+    };
+    let who = if holder == me() {
+        "by another copy of baileys-native-auth in this process: install it once".to_owned()
+    } else {
+        format!("by process {} on {}: stop it first", holder.pid, holder.host)
+    };
+    Error::new(Code::Locked, format!("{path} is in use {who}")).at(&folder.path).with(|details| {
+        details.pid = Some(holder.pid);
+        details.host = Some(holder.host);
+    })
+}
+
+/// This process, for the messages of others.
+fn me() -> Holder {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Holder { pid: std::process::id(), host, started: start_time() }
+}
+
+/// When this process started: with pid and host it tells one process from another (in containers all are 1).
+fn start_time() -> String {
+    static STARTED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    STARTED
+        .get_or_init(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            own_start_ticks().unwrap_or_else(|| now.as_millis().to_string())
+        })
+        .clone()
+}
+
+/// The 22nd field of `/proc/self/stat`, in clock ticks since boot: the same for two copies of this package in
+/// one process.
+fn own_start_ticks() -> Option<String> {
+    use auth_log::fs::{DiskFs, Fs as _, read_full};
+    let file = DiskFs.open_dir("/proc/self".as_ref()).ok()?.open("stat").ok()?;
+    let mut buffer = [0; 1024];
+    let read = read_full(file.as_ref(), &mut buffer, 0).ok()?;
+    let text = String::from_utf8_lossy(buffer.get(..read)?).into_owned();
+    let (_, after_name) = text.rsplit_once(')')?;
+    after_name.split_whitespace().nth(19).map(str::to_owned)
+}
+
+enum State {
+    /// A fresh identity beside an old log: not served, and set aside at the first write.
+    OldLog,
+    Open(Arc<Log>),
+}
+
+/// The keys of a native folder.
+pub struct NativeKeys {
+    folder: Arc<Folder>,
+    state: Mutex<State>,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl NativeKeys {
+    /// Opens the log, or makes it; with `fresh_identity` an old one is left alone until the first write.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedVersion`, `Io`, `Full`.
+    pub fn open(folder: Arc<Folder>, lock: Option<Lock>, fresh_identity: bool) -> Result<Self> {
+        let state = if fresh_identity { State::OldLog } else { State::Open(open_log(&folder)?) };
+        Ok(Self { folder, state: Mutex::new(state), lock: Mutex::new(lock) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn to_read(&self) -> Option<Arc<Log>> {
+        match &*self.state() {
+            State::OldLog => None,
+            State::Open(log) => Some(log.clone()),
+        }
+    }
+
+    fn to_write(&self) -> Result<Arc<Log>> {
+        let mut state = self.state();
+        if let State::Open(log) = &*state {
+            return Ok(log.clone());
+        }
+        auth_log::set_aside(self.folder.dir.as_ref()).map_err(|error| self.error(error))?;
+        let log = open_log(&self.folder)?;
+        *state = State::Open(log.clone());
+        Ok(log)
+    }
+
+    fn error(&self, error: auth_log::Error) -> Error {
+        log_error(error, &self.folder.path)
+    }
+
+    fn release(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+fn open_log(folder: &Folder) -> Result<Arc<Log>> {
+    let (log, opened) =
+        Log::open(folder.dir.clone(), random()?).map_err(|error| log_error(error, &folder.path))?;
+    if opened.dropped_bytes > 0 {
+        let message =
+            format!("{} bytes of a commit that was never acknowledged were dropped", opened.dropped_bytes);
+        folder.events.emit(&crate::events::Event::info("recovered", &folder.path, message));
+    }
+    Ok(Arc::new(log))
+}
+
+fn bytes_of(write: &Write) -> usize {
+    match write {
+        Write::Set(changes) => {
+            changes.iter().map(|(_, value)| value.as_ref().map_or(0, |v| v.text.len())).sum()
+        }
+        Write::Clear => 0,
+    }
+}
+
+/// Writes in frames: as many whole ones together as stay within [`FRAME_BYTES`], at least one.
+fn frames<'a, 'b>(writes: &'b [&'a Write]) -> impl Iterator<Item = &'b [&'a Write]> {
+    let mut rest = writes;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |write: &&&Write| {
+            bytes += bytes_of(write);
+            bytes <= FRAME_BYTES
+        };
+        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (frame, after) = rest.split_at_checked(count)?;
+        rest = after;
+        (!frame.is_empty()).then_some(frame)
+    })
+}
+
+fn commit_frame(log: &Log, writes: &[&Write]) -> Result<(), auth_log::Error> {
+    let labels: Vec<Vec<u8>> = writes
+        .iter()
+        .flat_map(|write| match write {
+            Write::Set(changes) => changes.as_slice(),
+            Write::Clear => &[],
+        })
+        .map(|(key, _)| key.label())
+        .collect();
+    let mut labels = labels.iter();
+    let mut changes = Vec::new();
+    for write in writes {
+        let Write::Set(set) = write else {
+            changes.push(Change::Clear);
+            continue;
+        };
+        for ((key, value), label) in set.iter().zip(labels.by_ref()) {
+            let key = key.stem.as_bytes();
+            changes.push(match value {
+                Some(Value { text, plain }) => {
+                    let plain = *plain || is_plain(text);
+                    Change::Put { key, label, flags: if plain { FLAG_PLAIN } else { 0 }, value: text }
+                }
+                None => Change::Delete { key },
+            });
+        }
+    }
+    log.commit(&changes)
+}
+
+impl KeyStore for NativeKeys {
+    fn fails_together(&self) -> bool {
+        true
+    }
+
+    fn read(&self, key: &Key) -> Result<Found> {
+        let Some(log) = self.to_read() else { return Ok(Found::Missing) };
+        let found =
+            log.get(key.stem.as_bytes()).map_err(|error| self.error(error).of_key(&key.key_type, &key.id))?;
+        Ok(match found {
+            Some(value) => {
+                Found::Value(Value { plain: value.flags & FLAG_PLAIN != 0, text: value.bytes.into() })
+            }
+            None => Found::Missing,
+        })
+    }
+
+    fn note_corrupt(&self, _: &Key) {}
+
+    fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {
+        let log = match self.to_write() {
+            Ok(log) => log,
+            Err(error) => return writes.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut failed: Option<Error> = None;
+        let mut results = Vec::with_capacity(writes.len());
+        for frame in frames(writes) {
+            let result = match &failed {
+                // What stands behind a failed commit is not tried.
+                Some(error) if error.code() == Code::Full => Err(error.clone()),
+                Some(_) => Err(self.error(auth_log::Error::Failed)),
+                None => commit_frame(&log, frame).map_err(|error| self.error(error)),
+            };
+            if let Err(error) = &result {
+                // Too large for a frame is that set's own fault.
+                if error.code() != Code::InvalidArg {
+                    failed = Some(error.clone());
+                }
+            }
+            results.extend(frame.iter().map(|_| result.clone()));
+        }
+        results
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.to_write()?.sync().map_err(|error| self.error(error))
+    }
+
+    fn list(&self, key_type: &str) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        if let Some(log) = self.to_read() {
+            log.for_each(&mut |stem, label| {
+                let key = std::str::from_utf8(stem).ok().and_then(|stem| Key::from_label(stem, label));
+                ids.extend(key.filter(|key| key.key_type == key_type).map(|key| key.id));
+            });
+        }
+        Ok(ids)
+    }
+
+    fn close(&self) -> Result<()> {
+        let result = self.to_read().map_or(Ok(()), |log| log.close().map_err(|error| self.error(error)));
+        self.release();
+        result
+    }
+
+    fn abandon(&self) {
+        self.release();
+    }
+}

@@ -1,0 +1,157 @@
+//! The held folder: everything that both formats do to files in it. Both stand on one descriptor, so that an
+//! old handle cannot write into a folder that was made anew under the same path.
+
+mod creds_file;
+mod file;
+mod survey;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use auth_log::fs::{Dir, FileId, Fs, sync_dir};
+
+use crate::error::{Code, Error, Result, errno_name};
+use crate::events::Listeners;
+
+pub use creds_file::{CREDS, Look, Stamp, Watch, no_account, read_creds};
+pub use file::{Durability, not_found};
+pub use survey::{MARKER, Survey, is_temporary, remove_stale};
+
+/// Permission bits of a new folder: nobody but its owner.
+const FOLDER_MODE: u32 = 0o700;
+/// Permission bits of the folders above a new one.
+const PARENT_MODE: u32 = 0o777;
+/// Permission bits of a new file.
+pub const FILE_MODE: u32 = 0o600;
+
+/// An account's folder, held open.
+pub struct Folder {
+    /// The directory.
+    pub dir: Arc<dyn Dir>,
+    /// Its absolute path when it was opened, for messages.
+    pub path: PathBuf,
+    /// Which directory it is, under whatever path.
+    pub id: FileId,
+    /// Who hears of what happens to it.
+    pub events: Listeners,
+}
+
+impl Folder {
+    /// Opens a folder; `None` when there is none.
+    ///
+    /// # Errors
+    /// `NotADirectory`; `Io`, also for a link that leads nowhere.
+    pub fn open(fs: &dyn Fs, path: &Path, events: &Listeners) -> Result<Option<Self>> {
+        match fs.open_dir(path) {
+            Ok(dir) => Self::hold(dir, path, events).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_directory(path)),
+            Err(error) => Err(Error::io("open the folder", path, &error)),
+        }
+    }
+
+    /// Opens a folder, or makes it, durably, with all that is missing above it.
+    ///
+    /// # Errors
+    /// As [`Folder::open`]; a name that is there and leads nowhere is `Io` with `ENOENT`.
+    pub fn open_or_create(fs: &dyn Fs, path: &Path, events: &Listeners) -> Result<Self> {
+        if let Some(folder) = Self::open(fs, path, events)? {
+            return Ok(folder);
+        }
+        create(fs, path, FOLDER_MODE)?;
+        Self::open(fs, path, events)?.ok_or_else(|| {
+            let missing = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
+            Error::io("open the folder (its name is there, but leads nowhere)", path, &missing)
+        })
+    }
+
+    fn hold(dir: Arc<dyn Dir>, path: &Path, events: &Listeners) -> Result<Self> {
+        let id = dir.stat().map_err(|error| Error::io("look at the folder", path, &error))?.id;
+        Ok(Self { dir, path: path.to_owned(), id, events: events.clone() })
+    }
+
+    /// The path of a file in it, for messages.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// What an operation on a file in it failed with.
+    #[must_use]
+    pub fn io(&self, doing: &str, name: &str, error: &io::Error) -> Error {
+        Error::io(doing, &self.path_of(name), error)
+    }
+
+    /// All names in it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn names(&self) -> Result<Vec<String>> {
+        self.dir.names().map_err(|error| Error::io("list the folder", &self.path, &error))
+    }
+
+    /// Makes the names in it durable.
+    ///
+    /// # Errors
+    /// `Io`, `Full`.
+    pub fn sync(&self) -> Result<()> {
+        sync_dir(self.dir.as_ref()).map_err(|error| Error::io("sync the folder", &self.path, &error))
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        match self.dir.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.io("remove", name, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_a_directory(path: &Path) -> Error {
+    let shown = path.display();
+    Error::new(
+        Code::NotADirectory,
+        format!("{shown} is not a directory: remove the file that has its name, or choose another folder"),
+    )
+    .at(path)
+}
+
+fn create(fs: &dyn Fs, path: &Path, mode: u32) -> Result<()> {
+    let failed = |error: &io::Error| Error::io("make the folder", path, error);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match fs.create_dir(path, mode) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.parent().is_some() => {
+            create(fs, parent, PARENT_MODE)?;
+            match fs.create_dir(path, mode) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
+                _ => {}
+            }
+        }
+        // Somebody was faster, or it is a link that leads nowhere: opening it will tell.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(not_a_directory(parent)),
+        Err(error) => return Err(failed(&error)),
+    }
+    let above = fs.open_dir(parent).map_err(|error| failed(&error))?;
+    let owner = above.stat().map_err(|error| failed(&error))?;
+    let made = fs.open_dir(path).map_err(|error| failed(&error))?;
+    let own = made.stat().map_err(|error| failed(&error))?;
+    // What root makes in another user's folder gets that folder's owner (`docker exec` beside a bot).
+    if own.uid == 0 && (own.uid, own.gid) != (owner.uid, owner.gid) {
+        ignore_forbidden(made.set_owner(owner.uid, owner.gid)).map_err(|error| failed(&error))?;
+    }
+    sync_dir(above.as_ref()).map_err(|error| failed(&error))
+}
+
+/// Not being allowed to change an owner or a mode is no failure.
+fn ignore_forbidden(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if matches!(errno_name(&error), Some("EPERM" | "ENOTSUP" | "EINVAL")) => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,164 @@
+//! Moving an account from one folder to another, in the other format.
+//!
+//! One way for both: a marker in the target, all keys, one sync of them, every value read back and compared, then
+//! `creds.json`, then the marker goes, with a folder sync behind each. So the target opens whole, or, whenever the
+//! machine stops before that, not at all, and another run starts over.
+
+mod source;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth_log::fs::{DiskFs, Fs};
+
+use crate::backend::Format;
+use crate::creds::Creds;
+use crate::error::{Code, Error, Result};
+use crate::events::Listeners;
+use crate::folder::{Folder, MARKER};
+use crate::keys::known_type;
+use crate::registry;
+use crate::runtime::{Lane, run};
+use source::Source;
+use target::Target;
+
+/// What was left out, and why.
+#[derive(Clone, Debug)]
+pub struct Remark {
+    /// The file.
+    pub path: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What a migration did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How many keys of each type; of types that Baileys does not have, under `unknown`.
+    pub counts: BTreeMap<String, u32>,
+    /// Every value was read back and compared.
+    pub verified: bool,
+    /// What was left alone.
+    pub remarks: Vec<Remark>,
+    /// Of all values and the credentials.
+    pub bytes: u64,
+    /// From the call to the end.
+    pub duration: Duration,
+    /// The source.
+    pub from: (Format, String),
+    /// The target.
+    pub to: (Format, String),
+}
+
+/// Moves an account. The source stays as it is; the target is whole and on disk when it resolves.
+///
+/// # Errors
+/// `Corrupt` (all bad files in one error, or a copy that differs), `Exists`, `Locked`, `WrongFormat`, `Changed`,
+/// `Incomplete` (of the source), `Io`, `Full`. The target does not open then, or was not touched.
+pub async fn migrate(from: PathBuf, to: PathBuf, verify: bool) -> Result<Report> {
+    let fs: Arc<dyn Fs> = Arc::new(DiskFs);
+    let (looked, path) = (fs.clone(), from.clone());
+    let id = run(Lane::Open, move || {
+        Folder::open(looked.as_ref(), &path, &Listeners::default())
+            .map(|folder| folder.map(|folder| folder.id))
+    })
+    .await??;
+    if let Some(open) = id.and_then(registry::open_format).filter(|format| *format == Format::Native) {
+        let (path, format) = (from.display(), open.name());
+        return Err(Error::new(
+            Code::Locked,
+            format!("{path} is open in this process as {format}: close its handles before it is moved"),
+        )
+        .at(&from)
+        .with(|details| details.pid = Some(std::process::id())));
+    }
+    run(Lane::Open, move || migrate_on(fs.as_ref(), &from, &to, verify)).await?
+}
+
+/// The same, blocking, on any file system.
+///
+/// # Errors
+/// As [`migrate`].
+pub fn migrate_on(fs: &dyn Fs, from: &Path, to: &Path, verify: bool) -> Result<Report> {
+    let started = Instant::now();
+    if to.starts_with(from) && to != from {
+        return Err(Error::new(
+            Code::InvalidArg,
+            format!("{} is inside {}: a migration does not change its source", to.display(), from.display()),
+        )
+        .at(to));
+    }
+    let source = Source::open(fs, from)?;
+    source.check()?;
+    let format = match source.format() {
+        Format::MultiFile => Format::Native,
+        Format::Native => Format::MultiFile,
+    };
+    let target = Target::begin(fs, to, format, source.creds())?;
+    let mut counts = BTreeMap::new();
+    let mut bytes = length(&source.creds().text);
+    let mut writer = target.writer()?;
+    source.for_each(&mut |key, value| {
+        let counted = known_type(&key.stem).map_or("unknown", |_| key.key_type.as_str());
+        *counts.entry(counted.to_owned()).or_insert(0) += 1;
+        bytes += length(&value.text);
+        writer.put(key, value)
+    })?;
+    writer.finish()?;
+    if verify {
+        let copy = target.read_back()?;
+        let mut left = copy.len();
+        source.for_each(&mut |key, value| {
+            left = left.saturating_sub(1);
+            match copy.get(&key)? {
+                Some(text) if *text == *value.text => Ok(()),
+                _ => Err(differs(to, &key.file_name())),
+            }
+        })?;
+        if left != 0 {
+            return Err(differs(to, "the number of keys"));
+        }
+    }
+    source.check_unchanged()?;
+    target.publish(source.creds())?;
+    Ok(Report {
+        counts,
+        verified: verify,
+        remarks: source.remarks(),
+        bytes,
+        duration: started.elapsed(),
+        from: (source.format(), from.display().to_string()),
+        to: (format, to.display().to_string()),
+    })
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn differs(to: &Path, what: &str) -> Error {
+    let shown = to.display();
+    Error::new(
+        Code::Corrupt,
+        format!("the copy in {shown} differs from its source ({what}): it was not published, run the migration again"),
+    )
+    .at(to)
+}
+
+/// The text of the marker for these credentials: their SHA-256.
+fn marker_text(creds: &Creds) -> String {
+    let hex: String = creds.summary.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex}\n")
+}
+
+/// Whether the marker in this folder is of the migration that wrote these credentials: then it is finished.
+///
+/// # Errors
+/// `Io`.
+pub fn marker_names(folder: &Folder, creds: &Creds) -> Result<bool> {
+    let marker = folder.read(MARKER)?;
+    Ok(marker.is_some_and(|(text, _)| text == marker_text(creds).as_bytes()))
+}

@@ -1,0 +1,208 @@
+//! Where an account comes from: read, never changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use auth_log::{Lock, Reader};
+
+use super::Remark;
+use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge, lock_store, log_error};
+use crate::creds::Creds;
+use crate::error::{Code, Error, Result};
+use crate::events::Listeners;
+use crate::folder::{CREDS, Folder, Stamp, Survey, no_account};
+use crate::keys::Key;
+use crate::value::Value;
+
+/// The account that is moved.
+pub(super) struct Source {
+    folder: Arc<Folder>,
+    format: Format,
+    creds: Creds,
+    creds_stamp: Option<Stamp>,
+    survey: Survey,
+    keys: Keys,
+    /// Held as long as it is read.
+    _lock: Option<Lock>,
+}
+
+enum Keys {
+    /// Each with what its file was when it was first looked at.
+    Files(Vec<(Key, Stamp)>),
+    Log(Box<Reader>),
+}
+
+impl Source {
+    /// Judges the folder and takes in what is in it.
+    pub fn open(fs: &dyn auth_log::fs::Fs, path: &Path) -> Result<Self> {
+        let folder =
+            Arc::new(Folder::open(fs, path, &Listeners::default())?.ok_or_else(|| no_account(path))?);
+        let format = if Survey::of(&folder)?.logs.is_empty() { Format::MultiFile } else { Format::Native };
+        let lock = match format {
+            Format::MultiFile => None,
+            Format::Native => lock(&folder)?,
+        };
+        let creds_stamp = folder.stat(CREDS)?.map(Stamp::from);
+        let Judged { creds, survey } = judge(&folder, format, false)?;
+        let creds = creds.ok_or_else(|| no_account(path))?;
+        let keys = match format {
+            Format::MultiFile => Keys::Files(stamped(&folder, &survey)?),
+            Format::Native => {
+                let reader =
+                    Reader::open(folder.dir.as_ref()).map_err(|error| log_error(error, &folder.path))?;
+                Keys::Log(Box::new(reader.ok_or_else(|| changed(&folder, "the log"))?))
+            }
+        };
+        Ok(Self { folder, format, creds, creds_stamp, survey, keys, _lock: lock })
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    pub fn creds(&self) -> &Creds {
+        &self.creds
+    }
+
+    /// Reads everything once, so that a source that cannot be moved is found before a target is made.
+    pub fn check(&self) -> Result<()> {
+        let Keys::Files(keys) = &self.keys else { return self.for_each(&mut |_, _| Ok(())) };
+        let mut bad = Vec::new();
+        for (key, stamp) in keys {
+            if self.read_file(key, *stamp)?.is_none() {
+                bad.push(key.file_name());
+            }
+        }
+        let Some(first) = bad.first() else { return Ok(()) };
+        let path = self.folder.path_of(first);
+        let (count, list) = (bad.len(), bad.join(", "));
+        Err(Error::new(
+            Code::Corrupt,
+            format!("{count} files of the source are not whole JSON: {list}. Mend or remove them; nothing was moved"),
+        )
+        .at(&path))
+    }
+
+    /// Every key with its value.
+    pub fn for_each(&self, visit: &mut dyn FnMut(Key, Value) -> Result<()>) -> Result<()> {
+        match &self.keys {
+            Keys::Files(keys) => {
+                for (key, stamp) in keys {
+                    let value = self.read_file(key, *stamp)?;
+                    visit(key.clone(), value.ok_or_else(|| changed(&self.folder, &key.file_name()))?)?;
+                }
+            }
+            Keys::Log(reader) => {
+                for key in labelled(reader, &self.folder)? {
+                    let found = reader
+                        .get(key.stem.as_bytes())
+                        .map_err(|error| log_error(error, &self.folder.path))?;
+                    let found = found.ok_or_else(|| changed(&self.folder, &key.file_name()))?;
+                    let plain = found.flags & FLAG_PLAIN != 0;
+                    visit(key, Value { text: found.bytes.into(), plain })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a key file; `None` when it is not JSON.
+    fn read_file(&self, key: &Key, stamp: Stamp) -> Result<Option<Value>> {
+        let name = key.file_name();
+        match self.folder.read(&name)? {
+            Some((text, stat)) if Stamp::from(stat) == stamp => Ok(Value::check(text)),
+            _ => Err(changed(&self.folder, &name)),
+        }
+    }
+
+    /// Nothing was written to the source since it was opened.
+    pub fn check_unchanged(&self) -> Result<()> {
+        if self.folder.stat(CREDS)?.map(Stamp::from) != self.creds_stamp {
+            return Err(changed(&self.folder, CREDS));
+        }
+        if let Keys::Files(keys) = &self.keys {
+            let now = stamped(&self.folder, &Survey::of(&self.folder)?)?;
+            let differs = now.iter().find(|file| !keys.contains_sorted(file));
+            if let Some((key, _)) = differs {
+                return Err(changed(&self.folder, &key.file_name()));
+            }
+            if now.len() != keys.len() {
+                return Err(changed(&self.folder, "a key file that is missing now"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left where it is.
+    pub fn remarks(&self) -> Vec<Remark> {
+        let left = self.survey.foreign.iter().chain(&self.survey.creds_companions);
+        left.map(|name| Remark {
+            path: self.folder.path_of(name).display().to_string(),
+            message: "is not part of the account, and stays where it is".to_owned(),
+        })
+        .collect()
+    }
+}
+
+trait ContainsSorted {
+    fn contains_sorted(&self, file: &(Key, Stamp)) -> bool;
+}
+
+impl ContainsSorted for Vec<(Key, Stamp)> {
+    fn contains_sorted(&self, (key, stamp): &(Key, Stamp)) -> bool {
+        let found = self.binary_search_by(|(known, _)| known.stem.cmp(&key.stem));
+        found.ok().and_then(|at| self.get(at)).is_some_and(|(_, known)| known == stamp)
+    }
+}
+
+/// The key files, by stem, each with its stamp.
+fn stamped(folder: &Folder, survey: &Survey) -> Result<Vec<(Key, Stamp)>> {
+    let mut files = Vec::with_capacity(survey.keys.len() + survey.unknown_keys.len());
+    for key in survey.keys.iter().chain(&survey.unknown_keys) {
+        let name = key.file_name();
+        let stat = folder.stat(&name)?.ok_or_else(|| changed(folder, &name))?;
+        files.push((key.clone(), stat.into()));
+    }
+    files.sort_by(|(a, _), (b, _)| a.stem.cmp(&b.stem));
+    Ok(files)
+}
+
+/// The keys of a log, by stem.
+fn labelled(reader: &Reader, folder: &Folder) -> Result<Vec<Key>> {
+    let mut keys = Vec::with_capacity(reader.len());
+    let mut odd = None;
+    reader.for_each(&mut |stem, label| match std::str::from_utf8(stem)
+        .ok()
+        .and_then(|stem| Key::from_label(stem, label))
+    {
+        Some(key) => keys.push(key),
+        None => odd = Some(String::from_utf8_lossy(stem).into_owned()),
+    });
+    if let Some(odd) = odd {
+        let message = format!("the log has a key that is none of ours: {odd:?}; nothing was moved");
+        return Err(Error::new(Code::Corrupt, message).at(&folder.path));
+    }
+    keys.sort_by(|a, b| a.stem.cmp(&b.stem));
+    Ok(keys)
+}
+
+/// The source's lock; none where the folder cannot be written.
+fn lock(folder: &Folder) -> Result<Option<Lock>> {
+    match lock_store(folder) {
+        Ok(Locking::Mine(lock)) => Ok(Some(lock)),
+        Ok(Locking::Theirs(error)) => Err(error),
+        Err(error) if matches!(error.details().errno.as_deref(), Some("EACCES" | "EPERM" | "EROFS")) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn changed(folder: &Folder, what: &str) -> Error {
+    let path = folder.path.display();
+    Error::new(
+        Code::Changed,
+        format!("{path} was written while it was read ({what}): stop the bot that uses it and run the migration again"),
+    )
+    .at(&folder.path)
+}

@@ -1,0 +1,235 @@
+//! Where an account goes: made whole, then published.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use auth_log::fs::{Fs, write_all};
+use auth_log::{Change, Lock, Log, Reader};
+
+use super::{marker_names, marker_text};
+use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error};
+use crate::creds::{Creds, random};
+use crate::error::{Code, Error, Result};
+use crate::events::Listeners;
+use crate::folder::{CREDS, Durability, FILE_MODE, Folder, MARKER, Survey, read_creds};
+use crate::keys::Key;
+use crate::value::Value;
+
+/// Keys are written to a log in frames of about this many bytes.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// A target that is begun: its marker is on disk.
+pub(super) struct Target {
+    folder: Arc<Folder>,
+    format: Format,
+    _lock: Option<Lock>,
+}
+
+impl Target {
+    /// Makes the folder, checks that it is free, and marks it as unfinished.
+    pub fn begin(fs: &dyn Fs, path: &Path, format: Format, creds: &Creds) -> Result<Self> {
+        let folder = Arc::new(Folder::open_or_create(fs, path, &Listeners::default())?);
+        check_free(&folder, &Survey::of(&folder)?)?;
+        let lock = match format {
+            Format::MultiFile => None,
+            Format::Native => match lock_store(&folder)? {
+                Locking::Mine(lock) => Some(lock),
+                Locking::Theirs(error) => return Err(error),
+            },
+        };
+        // Under the lock nobody else begins here.
+        let survey = Survey::of(&folder)?;
+        check_free(&folder, &survey)?;
+        folder.replace(MARKER, marker_text(creds).as_bytes(), Durability::Synced)?;
+        remove_remains(&folder, &survey)?;
+        Ok(Self { folder, format, _lock: lock })
+    }
+
+    /// Takes keys.
+    pub fn writer(&self) -> Result<Writer<'_>> {
+        let kind = match self.format {
+            Format::MultiFile => Kind::Files,
+            Format::Native => {
+                let (log, _) =
+                    Log::open(self.folder.dir.clone(), random()?).map_err(|error| self.error(error))?;
+                Kind::Log { log: Box::new(log), waiting: Vec::new(), bytes: 0 }
+            }
+        };
+        Ok(Writer { target: self, kind })
+    }
+
+    /// What was written, read anew.
+    pub fn read_back(&self) -> Result<Copy<'_>> {
+        let log = match self.format {
+            Format::MultiFile => None,
+            Format::Native => {
+                let reader = Reader::open(self.folder.dir.as_ref()).map_err(|error| self.error(error))?;
+                Some(reader.ok_or_else(|| Error::internal("the log that was just written is missing"))?)
+            }
+        };
+        let count = match &log {
+            Some(log) => log.len(),
+            None => {
+                let survey = Survey::of(&self.folder)?;
+                survey.keys.len() + survey.unknown_keys.len()
+            }
+        };
+        Ok(Copy { target: self, log, count })
+    }
+
+    /// Writes the credentials, and takes the marker away: from here on the account opens.
+    pub fn publish(&self, creds: &Creds) -> Result<()> {
+        self.folder.replace(CREDS, &creds.text, Durability::Synced)?;
+        self.folder.remove(MARKER)?;
+        self.folder.sync()
+    }
+
+    fn error(&self, error: auth_log::Error) -> Error {
+        log_error(error, &self.folder.path)
+    }
+}
+
+/// Takes the keys of a target.
+pub(super) struct Writer<'a> {
+    target: &'a Target,
+    kind: Kind,
+}
+
+enum Kind {
+    Files,
+    Log { log: Box<Log>, waiting: Vec<(Key, Value)>, bytes: usize },
+}
+
+impl Writer<'_> {
+    pub fn put(&mut self, key: Key, value: Value) -> Result<()> {
+        match &mut self.kind {
+            Kind::Files => write_new(&self.target.folder, &key, &value),
+            Kind::Log { log, waiting, bytes } => {
+                *bytes += value.text.len();
+                waiting.push((key, value));
+                if *bytes >= FRAME_BYTES {
+                    *bytes = 0;
+                    append(log, waiting).map_err(|error| self.target.error(error))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// One sync of all keys.
+    pub fn finish(mut self) -> Result<()> {
+        match &mut self.kind {
+            Kind::Files => {
+                let folder = &self.target.folder;
+                folder
+                    .dir
+                    .sync_all()
+                    .map_err(|error| Error::io("sync the files in", &folder.path, &error))?;
+                folder.sync()
+            }
+            Kind::Log { log, waiting, .. } => append(log, waiting)
+                .and_then(|()| log.sync())
+                .and_then(|()| log.close())
+                .map_err(|error| self.target.error(error)),
+        }
+    }
+}
+
+fn append(log: &Log, waiting: &mut Vec<(Key, Value)>) -> Result<(), auth_log::Error> {
+    let labels: Vec<Vec<u8>> = waiting.iter().map(|(key, _)| key.label()).collect();
+    let changes: Vec<Change<'_>> = waiting
+        .iter()
+        .zip(&labels)
+        .map(|((key, value), label)| Change::Put {
+            key: key.stem.as_bytes(),
+            label,
+            flags: if value.plain { FLAG_PLAIN } else { 0 },
+            value: &value.text,
+        })
+        .collect();
+    log.append(&changes)?;
+    waiting.clear();
+    Ok(())
+}
+
+fn write_new(folder: &Folder, key: &Key, value: &Value) -> Result<()> {
+    let name = key.file_name();
+    let failed = |error: std::io::Error| folder.io("write", &name, &error).of_key(&key.key_type, &key.id);
+    let file = folder.dir.create(&name, FILE_MODE).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            let message =
+                format!("{name} and another key have one file name on this disk (does it fold case?)");
+            return Error::new(Code::Exists, message)
+                .at(&folder.path_of(&name))
+                .of_key(&key.key_type, &key.id);
+        }
+        failed(error)
+    })?;
+    write_all(file.as_ref(), &value.text, 0).map_err(|short| failed(short.error))
+}
+
+/// What was written to a target.
+pub(super) struct Copy<'a> {
+    target: &'a Target,
+    log: Option<Reader>,
+    count: usize,
+}
+
+impl Copy<'_> {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn get(&self, key: &Key) -> Result<Option<Vec<u8>>> {
+        match &self.log {
+            Some(log) => {
+                let found = log.get(key.stem.as_bytes()).map_err(|error| self.target.error(error))?;
+                Ok(found.map(|value| value.bytes))
+            }
+            None => Ok(self.target.folder.read(&key.file_name())?.map(|(text, _)| text)),
+        }
+    }
+}
+
+/// A target must be empty, or hold the remains of an unfinished run.
+fn check_free(folder: &Folder, survey: &Survey) -> Result<()> {
+    let path = folder.path.display();
+    let exists = |what: String| {
+        Err(Error::new(
+            Code::Exists,
+            format!("{path} {what}: choose another folder, or remove it first (rm -r '{path}')"),
+        )
+        .at(&folder.path))
+    };
+    if survey.creds || !survey.creds_companions.is_empty() {
+        let finished = survey.marker
+            && read_creds(folder)?.is_some_and(|(creds, _)| marker_names(folder, &creds).unwrap_or(false));
+        return exists(if finished {
+            "holds the account already, whole".into()
+        } else {
+            "holds an account".into()
+        });
+    }
+    let foreign = survey.foreign.iter().find(|name| !name.starts_with('.') && *name != "lost+found");
+    let ours = survey.keys.iter().chain(&survey.unknown_keys).map(Key::file_name).next();
+    let ours = ours.or_else(|| survey.logs.last().map(|n| auth_log::format::Name::Log(*n).to_string()));
+    match (foreign, ours) {
+        (Some(name), _) => exists(format!("is not empty ({name})")),
+        (None, Some(name)) if !survey.marker => exists(format!("is not empty ({name})")),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what an unfinished run has left, under the new run's marker.
+fn remove_remains(folder: &Folder, survey: &Survey) -> Result<()> {
+    for key in survey.keys.iter().chain(&survey.unknown_keys) {
+        folder.remove(&key.file_name())?;
+    }
+    for number in &survey.logs {
+        folder.remove(&auth_log::format::Name::Log(*number).to_string())?;
+    }
+    for name in &survey.temporaries {
+        folder.remove(name)?;
+    }
+    folder.sync()
+}

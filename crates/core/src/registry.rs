@@ -1,0 +1,111 @@
+//! One store a folder a process, by the folder's device and inode: however often, from whatever thread and under
+//! whatever path it is opened.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use auth_log::fs::{DiskFs, FileId};
+
+use crate::backend::{FolderBackend, FolderOptions, Format, hold, judge};
+use crate::error::{Code, Error, Result};
+use crate::events::{EnvironmentId, Listeners, Sink};
+use crate::folder::{Folder, no_account};
+use crate::runtime::{Lane, run};
+use crate::store::{NotOpened, Opened, Store};
+
+/// The store of one folder, if it is open; the lock is held while it is being opened.
+type Slot = Arc<tokio::sync::Mutex<Weak<Store>>>;
+
+static SLOTS: LazyLock<Mutex<Slots>> = LazyLock::new(Mutex::default);
+
+/// Slots are swept when there are more than this.
+const FIRST_SWEEP: usize = 64;
+
+#[derive(Default)]
+struct Slots {
+    by_folder: HashMap<FileId, Slot>,
+    sweep_at: usize,
+}
+
+fn slot(folder: FileId) -> Slot {
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if slots.by_folder.len() >= slots.sweep_at.max(FIRST_SWEEP) {
+        let in_use = |slot: &Slot| {
+            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|store| store.strong_count() > 0)
+        };
+        slots.by_folder.retain(|_, slot| in_use(slot));
+        slots.sweep_at = slots.by_folder.len() * 2;
+    }
+    slots.by_folder.entry(folder).or_default().clone()
+}
+
+/// In which format a folder is open in this process, if it is.
+#[must_use]
+pub fn open_format(folder: FileId) -> Option<Format> {
+    let slot = SLOTS.lock().unwrap_or_else(PoisonError::into_inner).by_folder.get(&folder).cloned()?;
+    // Being opened just now is as good as open; in which format will be said by the lock.
+    let store = slot.try_lock().ok()?.upgrade()?;
+    (!store.is_finished()).then(|| store.format())
+}
+
+/// Opens an account in a folder: another handle of the store that is open, or a new store.
+///
+/// # Errors
+/// As the backend's opening; `WrongFormat` when this process has it open in the other format.
+pub async fn open(
+    environment: EnvironmentId,
+    sink: Sink,
+    path: PathBuf,
+    options: FolderOptions,
+) -> Result<Opened> {
+    loop {
+        let listeners = Listeners::default();
+        listeners.add(environment, sink.clone());
+        let folder = hold(Arc::new(DiskFs), path.clone(), options.create, listeners).await?;
+        let slot = slot(folder.id);
+        let mut slot = slot.lock().await;
+        let store = match slot.upgrade() {
+            Some(store) if store.is_finished() => {
+                store.released().await;
+                make(folder, &options).await?
+            }
+            Some(store) if store.format() == options.format => store,
+            Some(store) => return Err(other_format(folder, &options, &store).await),
+            None => make(folder, &options).await?,
+        };
+        *slot = Arc::downgrade(&store);
+        let listening = store.listeners().clone();
+        listening.add(environment, sink.clone());
+        match store.open(environment).await {
+            Ok(opened) if opened.creds.is_none() && !options.create => return Err(no_account(&path)),
+            Ok(opened) => return Ok(opened),
+            Err(NotOpened::Failed(error)) => return Err(error),
+            // It was closing, gone or failed: once it has let go, the path is looked at anew.
+            Err(NotOpened::Finished) => store.released().await,
+        }
+    }
+}
+
+async fn make(folder: Arc<Folder>, options: &FolderOptions) -> Result<Arc<Store>> {
+    let (path, listeners) = (folder.path.clone(), folder.events.clone());
+    let backend = FolderBackend::open(folder, options.clone()).await?;
+    Ok(Store::new(Box::new(backend), options.format, path, listeners))
+}
+
+/// What is said when the folder is open in this process in the other format.
+async fn other_format(folder: Arc<Folder>, options: &FolderOptions, store: &Store) -> Error {
+    let (judged, format, create) = (folder.clone(), options.format, options.create);
+    let verdict = run(Lane::Open, move || judge(&judged, format, create).map(drop)).await;
+    match verdict {
+        Ok(Err(error)) | Err(error) => error,
+        Ok(Ok(())) => {
+            let (path, open) = (folder.path.display(), store.format().name());
+            Error::new(
+                Code::WrongFormat,
+                format!("{path} is open in this process as {open}: close that first"),
+            )
+            .at(&folder.path)
+        }
+    }
+}

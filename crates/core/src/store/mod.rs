@@ -1,0 +1,302 @@
+//! A [`Store`]: one a folder a process, whoever opened it and how often. It owns what every backend needs: the
+//! order of calls, the writes on their way, the handles and their `creds` objects, and the end.
+//!
+//! JavaScript's threads only ever take the state's lock, for moments; system calls are the worker's, a task on
+//! the runtime that lives while there is work. So a store at rest costs no thread.
+
+mod objects;
+mod pending;
+mod worker;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::backend::{Backend, Format, Write, closed};
+use crate::creds::{Creds, Identity};
+use crate::error::{Error, Result};
+use crate::events::{EnvironmentId, Listeners};
+use crate::keys::Key;
+use crate::runtime;
+use crate::value::Value;
+pub use objects::ObjectId;
+use objects::Objects;
+use pending::{Pending, Sequence};
+
+/// How a call is answered: once, on whatever thread. Dropped unanswered only when a bug of ours met a panic.
+pub type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
+
+/// An opened handle, and the credentials to begin with.
+pub struct Opened {
+    /// The handle.
+    pub handle: Handle,
+    /// The stored credentials, `None` for a fresh identity.
+    pub creds: Option<Creds>,
+    /// Which `creds` object this handle shares.
+    pub object: ObjectId,
+}
+
+/// Why a store could not be opened once more.
+pub enum NotOpened {
+    /// It is closing, gone or failed: wait until it has let go, and make a new one.
+    Finished,
+    /// The open itself failed.
+    Failed(Error),
+}
+
+struct WriteCall {
+    write: Arc<Write>,
+    sequence: Sequence,
+    object: ObjectId,
+    current: Option<Identity>,
+    reply: Reply<()>,
+}
+
+struct SaveCall {
+    creds: Creds,
+    environment: EnvironmentId,
+    object: ObjectId,
+    reply: Reply<()>,
+}
+
+enum Call {
+    Write(WriteCall),
+    Save(SaveCall),
+    List { key_type: String, reply: Reply<Vec<String>> },
+    Open { environment: EnvironmentId, reply: Box<dyn FnOnce(Result<Opened, NotOpened>) + Send> },
+    Close { environment: EnvironmentId, object: ObjectId, reply: Option<Reply<()>> },
+}
+
+struct ReadCall {
+    keys: Vec<Key>,
+    /// What is answered by writes on their way; the rest is read.
+    answers: Vec<Option<Option<Value>>>,
+    reply: Reply<Vec<Option<Value>>>,
+}
+
+#[derive(Clone)]
+enum Phase {
+    Running,
+    /// A write failed: no more writes, reads go on.
+    Failed(Error),
+    /// The folder is gone.
+    Gone(Error),
+    /// The last handle was closed.
+    Closed,
+}
+
+struct State {
+    phase: Phase,
+    handles: usize,
+    calls: VecDeque<Call>,
+    working: bool,
+    reads: VecDeque<ReadCall>,
+    reading: bool,
+    pending: Pending,
+    objects: Objects,
+}
+
+/// One account, open.
+pub struct Store {
+    backend: Box<dyn Backend>,
+    format: Format,
+    listeners: Listeners,
+    path: PathBuf,
+    state: Mutex<State>,
+    /// Becomes true when the backend has let go of everything.
+    released: watch::Sender<bool>,
+    /// Counts the times that the reader came to rest.
+    rested: watch::Sender<u64>,
+}
+
+impl Store {
+    /// A store over an opened backend, without handles yet.
+    #[must_use]
+    pub fn new(backend: Box<dyn Backend>, format: Format, path: PathBuf, listeners: Listeners) -> Arc<Self> {
+        Arc::new(Self {
+            backend,
+            format,
+            listeners,
+            path,
+            state: Mutex::new(State {
+                phase: Phase::Running,
+                handles: 0,
+                calls: VecDeque::new(),
+                working: false,
+                reads: VecDeque::new(),
+                reading: false,
+                pending: Pending::default(),
+                objects: Objects::default(),
+            }),
+            released: watch::Sender::new(false),
+            rested: watch::Sender::new(0),
+        })
+    }
+
+    /// How its keys are stored.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Who hears of its events.
+    #[must_use]
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Whether it takes no more handles: closed, failed or gone.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        !matches!(self.state().phase, Phase::Running)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a handle, after every call made before.
+    ///
+    /// # Errors
+    /// `Finished` when this store takes no handles any more; what reading the credentials said.
+    pub async fn open(self: &Arc<Self>, environment: EnvironmentId) -> Result<Opened, NotOpened> {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        {
+            let mut state = self.state();
+            if !matches!(state.phase, Phase::Running) {
+                return Err(NotOpened::Finished);
+            }
+            state.handles += 1;
+            let reply = Box::new(move |opened| {
+                // Nobody waits any more only when the runtime drops the opener: the handle closes itself.
+                let _ = send.send(opened);
+            });
+            self.enqueue(state, Call::Open { environment, reply });
+        }
+        receive.await.unwrap_or(Err(NotOpened::Finished))
+    }
+
+    /// Waits until the backend has let go: of its locks, and of all work under way.
+    pub async fn released(&self) {
+        // The sender is in `self`: it cannot be gone.
+        let _ = self.released.subscribe().wait_for(|released| *released).await;
+    }
+
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, call: Call) {
+        state.calls.push_back(call);
+        if !std::mem::replace(&mut state.working, true) {
+            drop(state);
+            self.start(worker::work(self.clone()));
+        }
+    }
+
+    fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // The runtime is there: the open that made this store ran on it.
+        let _ = runtime::spawn(task);
+    }
+}
+
+/// An open account, as JavaScript holds it. Dropping it closes it.
+pub struct Handle {
+    store: Arc<Store>,
+    environment: EnvironmentId,
+    object: ObjectId,
+    closed: AtomicBool,
+}
+
+impl Handle {
+    /// Writes keys, or deletes them all. `current` is the identity in the `creds` object at the call. Takes effect in
+    /// call order; what is durable then is the backend's.
+    pub fn write(&self, write: Write, current: Option<Identity>, reply: Reply<()>) {
+        match self.running() {
+            Err(error) => reply(Err(error)),
+            Ok(mut state) => {
+                let write = Arc::new(write);
+                let sequence = state.pending.add(&write);
+                let call = WriteCall { write, sequence, object: self.object, current, reply };
+                self.store.enqueue(state, Call::Write(call));
+            }
+        }
+    }
+
+    /// Saves credentials: on disk when answered, with everything that was written before.
+    pub fn save_creds(&self, creds: Creds, reply: Reply<()>) {
+        match self.running() {
+            Err(error) => reply(Err(error)),
+            Ok(state) => {
+                let (environment, object) = (self.environment, self.object);
+                self.store.enqueue(state, Call::Save(SaveCall { creds, environment, object, reply }));
+            }
+        }
+    }
+
+    /// Reads keys: sees every write made before, acknowledged or not.
+    pub fn read(&self, keys: Vec<Key>, reply: Reply<Vec<Option<Value>>>) {
+        let mut state = match self.readable() {
+            Ok(state) => state,
+            Err(error) => return reply(Err(error)),
+        };
+        let answers: Vec<_> = keys.iter().map(|key| state.pending.get(key)).collect();
+        if answers.iter().all(Option::is_some) {
+            drop(state);
+            return reply(Ok(answers.into_iter().map(Option::flatten).collect()));
+        }
+        state.reads.push_back(ReadCall { keys, answers, reply });
+        if !std::mem::replace(&mut state.reading, true) {
+            drop(state);
+            self.store.start(worker::read(self.store.clone()));
+        }
+    }
+
+    /// The ids of a type, after every write made before.
+    pub fn list(&self, key_type: String, reply: Reply<Vec<String>>) {
+        match self.readable() {
+            Err(error) => reply(Err(error)),
+            Ok(state) => self.store.enqueue(state, Call::List { key_type, reply }),
+        }
+    }
+
+    /// Waits for every call made before, and lets go. A second call is answered at once.
+    pub fn close(&self, reply: Reply<()>) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return reply(Ok(()));
+        }
+        self.enqueue_close(Some(reply));
+    }
+
+    fn enqueue_close(&self, reply: Option<Reply<()>>) {
+        let (environment, object) = (self.environment, self.object);
+        self.store.enqueue(self.store.state(), Call::Close { environment, object, reply });
+    }
+
+    fn readable(&self) -> Result<MutexGuard<'_, State>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed().at(&self.store.path));
+        }
+        let state = self.store.state();
+        match &state.phase {
+            Phase::Running | Phase::Failed(_) => Ok(state),
+            Phase::Gone(error) => Err(error.clone()),
+            Phase::Closed => Err(closed().at(&self.store.path)),
+        }
+    }
+
+    fn running(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.readable()?;
+        match &state.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            _ => Ok(state),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.enqueue_close(None);
+        }
+    }
+}

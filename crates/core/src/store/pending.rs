@@ -1,0 +1,104 @@
+//! Writes that were made and are not in the backend yet: a `get` sees them.
+
+use std::collections::HashMap;
+
+use crate::backend::Write;
+use crate::keys::Key;
+use crate::value::Value;
+
+/// The place of a write in the order of all writes of a store.
+pub type Sequence = u64;
+
+/// The values that are on their way, the newest a key.
+#[derive(Default)]
+pub struct Pending {
+    made: Sequence,
+    values: HashMap<String, (Sequence, Option<Value>)>,
+    cleared: Option<Sequence>,
+}
+
+impl Pending {
+    /// Takes note of a write as it is made.
+    pub fn add(&mut self, write: &Write) -> Sequence {
+        self.made += 1;
+        match write {
+            Write::Set(changes) => {
+                let entries =
+                    changes.iter().map(|(key, value)| (key.stem.clone(), (self.made, value.clone())));
+                self.values.extend(entries);
+            }
+            Write::Clear => {
+                self.values.clear();
+                self.cleared = Some(self.made);
+            }
+        }
+        self.made
+    }
+
+    /// What a key is going to be, `Some(None)` for missing; `None` when the backend has to be asked.
+    pub fn get(&self, key: &Key) -> Option<Option<Value>> {
+        match self.values.get(&key.stem) {
+            Some((_, value)) => Some(value.clone()),
+            None => self.cleared.map(|_| None),
+        }
+    }
+
+    /// Forgets a write that is in the backend, or has failed.
+    pub fn settle(&mut self, sequence: Sequence, write: &Write) {
+        match write {
+            Write::Set(changes) => {
+                for (key, _) in changes {
+                    if self.values.get(&key.stem).is_some_and(|(newest, _)| *newest == sequence) {
+                        self.values.remove(&key.stem);
+                    }
+                }
+            }
+            Write::Clear => {
+                self.cleared = self.cleared.filter(|newest| *newest != sequence);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Option<Value> {
+        Some(Value { text: text.as_bytes().into(), plain: false })
+    }
+
+    fn set(entries: &[(&str, &str)]) -> Write {
+        Write::Set(entries.iter().map(|(id, text)| (Key::new("t", *id).unwrap(), value(text))).collect())
+    }
+
+    #[test]
+    fn the_newest_write_of_a_key_is_seen_until_it_is_settled() {
+        let mut pending = Pending::default();
+        let (a, b) = (set(&[("x", "1")]), set(&[("x", "2"), ("y", "3")]));
+        let (first, second) = (pending.add(&a), pending.add(&b));
+        let x = Key::new("t", "x").unwrap();
+        pending.settle(first, &a);
+        assert_eq!(pending.get(&x), Some(value("2")));
+        pending.settle(second, &b);
+        assert_eq!(pending.get(&x), None);
+        assert!(pending.values.is_empty());
+    }
+
+    #[test]
+    fn a_clear_hides_everything_that_was_written_before_it() {
+        let mut pending = Pending::default();
+        let (a, b) = (set(&[("x", "1")]), set(&[("y", "2")]));
+        let first = pending.add(&a);
+        let clear = pending.add(&Write::Clear);
+        let second = pending.add(&b);
+        let (x, y) = (Key::new("t", "x").unwrap(), Key::new("t", "y").unwrap());
+        assert_eq!((pending.get(&x), pending.get(&y)), (Some(None), Some(value("2"))));
+        pending.settle(first, &a);
+        assert_eq!(pending.get(&x), Some(None));
+        pending.settle(clear, &Write::Clear);
+        assert_eq!((pending.get(&x), pending.get(&y)), (None, Some(value("2"))));
+        pending.settle(second, &b);
+        assert!(pending.values.is_empty());
+    }
+}

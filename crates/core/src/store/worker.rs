@@ -1,0 +1,345 @@
+//! The tasks that do a store's work: one for its calls, in order, and one for its reads.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, Store, WriteCall};
+use crate::backend::{Commit, Expected};
+use crate::creds::Creds;
+use crate::error::{Code, Error, Result};
+use crate::events::EnvironmentId;
+
+/// What is taken from the queue at a time.
+enum Step {
+    /// Writes that wait together go together.
+    Commit(Vec<WriteCall>),
+    /// Saves of one object that wait together are written as one, the last.
+    Save(Vec<SaveCall>),
+    One(Call),
+}
+
+/// Works until there is no call left.
+pub(super) async fn work(store: Arc<Store>) {
+    let mut guard = OnPanic(Some(store.clone()));
+    while let Some(step) = next(&store) {
+        match step {
+            Step::Commit(calls) => commit(&store, calls).await,
+            Step::Save(calls) => save(&store, calls).await,
+            Step::One(call) => one(&store, call).await,
+        }
+    }
+    guard.0 = None;
+}
+
+/// A bug of ours must not leave callers waiting for ever.
+struct OnPanic(Option<Arc<Store>>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if let Some(store) = self.0.take() {
+            let mut state = store.state();
+            state.phase = Phase::Gone(Error::internal("a store's task panicked"));
+            let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
+            drop(state);
+            drop(dropped);
+            store.released.send_replace(true);
+        }
+    }
+}
+
+fn next(store: &Store) -> Option<Step> {
+    let mut state = store.state();
+    let step = match state.calls.pop_front() {
+        None => {
+            state.working = false;
+            return None;
+        }
+        Some(Call::Write(first)) => {
+            let mut calls = vec![first];
+            while let Some(Call::Write(_)) = state.calls.front() {
+                if let Some(Call::Write(call)) = state.calls.pop_front() {
+                    calls.push(call);
+                }
+            }
+            Step::Commit(calls)
+        }
+        Some(Call::Save(first)) => {
+            let object = first.object;
+            let mut calls = vec![first];
+            while matches!(state.calls.front(), Some(Call::Save(call)) if call.object == object) {
+                if let Some(Call::Save(call)) = state.calls.pop_front() {
+                    calls.push(call);
+                }
+            }
+            Step::Save(calls)
+        }
+        Some(call) => Step::One(call),
+    };
+    Some(step)
+}
+
+/// Why a write cannot be made any more.
+fn refusal(state: &State) -> Option<Error> {
+    match &state.phase {
+        Phase::Running | Phase::Closed => None,
+        Phase::Failed(error) | Phase::Gone(error) => Some(error.clone()),
+    }
+}
+
+async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
+    let (group, refused) = {
+        let state = store.state();
+        let expected = |call: &WriteCall| Expected {
+            current: call.current,
+            loaded: state.objects.identity(call.object),
+        };
+        let group =
+            calls.iter().map(|call| Commit { write: call.write.clone(), expected: expected(call) }).collect();
+        (group, refusal(&state))
+    };
+    let outcome = match refused {
+        Some(error) => Err(error),
+        None => store.backend.commit(group).await,
+    };
+    let (results, mut fatal): (Vec<Result<()>>, Option<Error>) = match outcome {
+        Ok(results) => {
+            let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+            let fatal = errors.rfind(|error| store.backend.fails_together() && is_latching(error)).cloned();
+            (results, fatal)
+        }
+        Err(error) => {
+            let fatal = matches!(error.code(), Code::Gone | Code::Failed).then(|| error.clone());
+            (calls.iter().map(|_| Err(error.clone())).collect(), fatal)
+        }
+    };
+    let not_tried = results
+        .iter()
+        .filter_map(|result| result.as_ref().err())
+        .find(|error| store.backend.fails_together() && error.code() == Code::Full)
+        .cloned();
+    let mut behind = Vec::new();
+    {
+        let mut state = store.state();
+        for call in &calls {
+            state.pending.settle(call.sequence, &call.write);
+        }
+        if not_tried.is_some() {
+            behind = writes_behind(&mut state);
+        }
+        if let Some(error) = &fatal {
+            end(&mut state, error);
+        }
+    }
+    let mut results = results.into_iter();
+    for call in calls {
+        (call.reply)(results.next().unwrap_or_else(|| Err(Error::internal("a commit without an answer"))));
+    }
+    if let Some(error) = not_tried {
+        for call in behind {
+            (call.reply)(Err(error.clone()));
+        }
+    }
+    if fatal.take().is_some() {
+        let_go(store).await;
+    }
+}
+
+/// Takes out the writes that wait behind a failed commit.
+fn writes_behind(state: &mut State) -> Vec<WriteCall> {
+    let (mut behind, mut others) = (Vec::new(), Default::default());
+    std::mem::swap(&mut others, &mut state.calls);
+    for call in others {
+        match call {
+            Call::Write(call) => {
+                state.pending.settle(call.sequence, &call.write);
+                behind.push(call);
+            }
+            other => state.calls.push_back(other),
+        }
+    }
+    behind
+}
+
+fn is_latching(error: &Error) -> bool {
+    matches!(error.code(), Code::Io | Code::Failed)
+}
+
+/// From here on this store takes no writes (failed) or nothing (gone).
+fn end(state: &mut State, error: &Error) {
+    state.phase = match error.code() {
+        Code::Gone => Phase::Gone(error.clone()),
+        _ => Phase::Failed(failed_before(error)),
+    };
+}
+
+fn failed_before(error: &Error) -> Error {
+    let first = error.details();
+    Error::new(
+        Code::Failed,
+        format!(
+            "an earlier write failed ({first}), so nothing more is written: open the folder again",
+            first = first.message
+        ),
+    )
+    .with(|details| {
+        details.path = first.path.clone();
+        details.cause = first.cause.clone();
+    })
+}
+
+async fn let_go(store: &Store) {
+    store.backend.abandon().await;
+    store.released.send_replace(true);
+}
+
+async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
+    let Some(last) = calls.last() else { return };
+    let (expected, refused) = {
+        let state = store.state();
+        let loaded = state.objects.identity(last.object);
+        (Expected { current: Some(last.creds.summary.identity), loaded }, refusal(&state))
+    };
+    let (environment, object, summary) = (last.environment, last.object, last.creds.summary);
+    let result = match refused {
+        Some(error) => Err(error),
+        None => store.backend.save_creds(last.creds.clone(), expected).await,
+    };
+    let fatal = result.as_ref().err().filter(|error| matches!(error.code(), Code::Gone | Code::Failed));
+    {
+        let mut state = store.state();
+        match (&result, fatal) {
+            (Ok(()), _) => state.objects.saved(environment, object, &summary),
+            (Err(_), Some(error)) if refusal(&state).is_none() => end(&mut state, error),
+            _ => {}
+        }
+    }
+    for call in calls {
+        (call.reply)(result.clone());
+    }
+    if fatal.is_some() {
+        let_go(store).await;
+    }
+}
+
+async fn one(store: &Arc<Store>, call: Call) {
+    match call {
+        Call::List { key_type, reply } => reply(store.backend.list(key_type).await),
+        Call::Open { environment, reply } => reply(open(store, environment).await),
+        Call::Close { environment, object, reply } => {
+            let result = close(store, environment, object).await;
+            if let Some(reply) = reply {
+                reply(result);
+            }
+        }
+        // Those two come in groups.
+        Call::Write(call) => commit(store, vec![call]).await,
+        Call::Save(call) => save(store, vec![call]).await,
+    }
+}
+
+async fn open(store: &Arc<Store>, environment: EnvironmentId) -> Result<Opened, NotOpened> {
+    let finished = refusal(&store.state()).is_some();
+    let loaded = if finished { None } else { Some(store.backend.load_creds().await) };
+    let (result, unused) = settle_open(store, environment, loaded);
+    match &result {
+        // Gone: this is what has found out.
+        Err(NotOpened::Finished) if !finished => let_go(store).await,
+        // The open's own error says more than what closing a store that nobody used could.
+        _ if unused => drop(finish(store).await),
+        _ => {}
+    }
+    result
+}
+
+/// Makes the handle, or takes its place back; says whether the store is without handles now.
+fn settle_open(
+    store: &Arc<Store>,
+    environment: EnvironmentId,
+    loaded: Option<Result<Option<Creds>>>,
+) -> (Result<Opened, NotOpened>, bool) {
+    let mut state = store.state();
+    let result = match loaded {
+        Some(Ok(creds)) => {
+            let object = state.objects.open(environment, creds.as_ref().map(|creds| &creds.summary));
+            let handle = Handle { store: store.clone(), environment, object, closed: AtomicBool::new(false) };
+            return (Ok(Opened { handle, creds, object }), false);
+        }
+        Some(Err(error)) if error.code() == Code::Gone => {
+            end(&mut state, &error);
+            Err(NotOpened::Finished)
+        }
+        Some(Err(error)) => Err(NotOpened::Failed(error)),
+        None => Err(NotOpened::Finished),
+    };
+    state.handles -= 1;
+    let unused = state.handles == 0 && refusal(&state).is_none();
+    if unused {
+        state.phase = Phase::Closed;
+    }
+    (result, unused)
+}
+
+async fn close(store: &Arc<Store>, environment: EnvironmentId, object: super::ObjectId) -> Result<()> {
+    {
+        let mut state = store.state();
+        if state.objects.close(environment, object) {
+            store.listeners.remove(environment);
+        }
+        state.handles -= 1;
+        if state.handles > 0 || refusal(&state).is_some() {
+            return Ok(());
+        }
+        state.phase = Phase::Closed;
+    }
+    finish(store).await
+}
+
+/// The last handle is gone: waits for the reads, and closes the backend.
+async fn finish(store: &Store) -> Result<()> {
+    let mut rested = store.rested.subscribe();
+    while store.state().reading {
+        if rested.changed().await.is_err() {
+            break;
+        }
+    }
+    let result = store.backend.close().await;
+    store.released.send_replace(true);
+    result
+}
+
+/// Reads until no read waits: all that wait together are one read of the backend.
+pub(super) async fn read(store: Arc<Store>) {
+    let mut guard = OnPanic(Some(store.clone()));
+    loop {
+        let calls: Vec<ReadCall> = {
+            let mut state = store.state();
+            if state.reads.is_empty() {
+                state.reading = false;
+                break;
+            }
+            state.reads.drain(..).collect()
+        };
+        let unanswered = |call: &ReadCall| {
+            let keys = call.keys.iter().zip(&call.answers);
+            keys.filter(|(_, answer)| answer.is_none()).map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        };
+        let found = store.backend.read(calls.iter().flat_map(unanswered).collect()).await;
+        match found {
+            Err(error) => calls.into_iter().for_each(|call| (call.reply)(Err(error.clone()))),
+            Ok(found) => {
+                let mut found = found.into_iter();
+                for call in calls {
+                    let missing = || Err(Error::internal("a read without an answer"));
+                    let answers: Vec<Result<_>> = call
+                        .answers
+                        .into_iter()
+                        .map(|answer| answer.map_or_else(|| found.next().unwrap_or_else(missing), Ok))
+                        .collect();
+                    (call.reply)(answers.into_iter().collect());
+                }
+            }
+        }
+    }
+    guard.0 = None;
+    store.rested.send_modify(|times| *times += 1);
+}

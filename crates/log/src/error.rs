@@ -1,0 +1,103 @@
+//! What can go wrong, and what it means for what was being written.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// Why a call on a log failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Bytes that were once on disk are not what was written. Nothing was changed.
+    #[error("{name} is damaged at byte {offset}: {detail}")]
+    Corrupt {
+        /// The file.
+        name: String,
+        /// Where the damage begins, in bytes from the start of the file.
+        offset: u64,
+        /// What is wrong there.
+        detail: &'static str,
+    },
+
+    /// The file was written by a release newer than this one. Nothing was changed.
+    #[error("{name} was written by a newer release (format version {version})")]
+    UnsupportedVersion {
+        /// The file.
+        name: String,
+        /// The format version in its header.
+        version: u32,
+    },
+
+    /// The operating system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, with the file's name.
+        what: String,
+        /// What the operating system said.
+        source: io::Error,
+        /// Whether a commit was cut off by it, so that it may or may not be there after the next opening.
+        outcome_unknown: bool,
+    },
+
+    /// No room at a write. What had been written of it was taken back: the log is as it was before the call,
+    /// and takes writes again when there is room. (At an opening: it did not open, and can be opened again.)
+    #[error("no room on the disk: {source}")]
+    Full {
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// An earlier write or sync failed, so nothing more is written until the log is opened again.
+    #[error("an earlier write failed; the log must be opened again")]
+    Failed,
+
+    /// The changes of one call do not fit in one frame. Nothing was written.
+    #[error("{bytes} bytes do not fit in one commit")]
+    TooLarge {
+        /// The size of the payload that these changes would make.
+        bytes: u64,
+    },
+
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Whether the changes of the failed call may or may not be there after the next opening. After every
+    /// other error they are not there.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Error::Io { outcome_unknown: true, .. })
+    }
+
+    /// An operation that failed before anything of a commit was written.
+    pub(crate) fn io(doing: &str, name: &str, source: io::Error) -> Error {
+        Error::Io { what: format!("{doing} {name}"), source, outcome_unknown: false }
+    }
+
+    /// A write that failed before anything of a commit was written.
+    pub(crate) fn write(doing: &str, name: &str, source: io::Error) -> Error {
+        if is_full(&source) { Error::Full { source } } else { Error::io(doing, name, source) }
+    }
+
+    /// The same error where no commit was under way.
+    pub(crate) fn without_commit(mut self) -> Error {
+        if let Error::Io { outcome_unknown, .. } = &mut self {
+            *outcome_unknown = false;
+        }
+        self
+    }
+
+    /// An operation that failed in the middle of a commit.
+    pub(crate) fn cut_off(doing: &str, name: &str, source: io::Error) -> Error {
+        Error::Io { what: format!("{doing} {name}"), source, outcome_unknown: true }
+    }
+
+    pub(crate) fn corrupt(name: &str, offset: u64, detail: &'static str) -> Error {
+        Error::Corrupt { name: name.to_owned(), offset, detail }
+    }
+}
+
+/// No space, or none left of a quota (which `ErrorKind::StorageFull` does not cover).
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    [Errno::NOSPC, Errno::DQUOT].iter().any(|full| error.raw_os_error() == Some(full.raw_os_error()))
+}

@@ -1,0 +1,349 @@
+//! Frames and records as bytes: pure, no I/O.
+//!
+//! A frame is one commit under one checksum, which stands last; a record is one change in it, with a checksum
+//! of its own, so that reading one value checks one value.
+
+use rmp_serde::decode::ReadRefReader;
+use serde::{Deserialize, Serialize};
+
+use crate::format::{
+    CHECKSUM_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FRAME_OVERHEAD_BYTES, MAX_PAYLOAD_BYTES, length, offset,
+};
+
+/// One change of a commit. Keys, labels, flags and values are opaque to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Gives a key a value, a new one or another one.
+    Put {
+        /// The key.
+        key: &'a [u8],
+        /// Goes with the key, and is in memory as it is: for [`Log::for_each`](crate::Log::for_each).
+        label: &'a [u8],
+        /// Goes with the value.
+        flags: u8,
+        /// The value.
+        value: &'a [u8],
+    },
+    /// Removes a key. One that is not there is no change at all.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Removes every key.
+    Clear,
+}
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const CLEAR: u8 = 3;
+
+/// A record as it stands in a payload: a MessagePack array of these six.
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    kind: u8,
+    flags: u8,
+    #[serde(borrow, with = "serde_bytes")]
+    key: &'a [u8],
+    #[serde(borrow, with = "serde_bytes")]
+    label: &'a [u8],
+    #[serde(borrow, with = "serde_bytes")]
+    value: &'a [u8],
+    checksum: u32,
+}
+
+impl<'a> Record<'a> {
+    fn new(change: &Change<'a>) -> Record<'a> {
+        let (kind, flags, key, label, value): (u8, u8, &[u8], &[u8], &[u8]) = match *change {
+            Change::Put { key, label, flags, value } => (PUT, flags, key, label, value),
+            Change::Delete { key } => (DELETE, 0, key, &[], &[]),
+            Change::Clear => (CLEAR, 0, &[], &[], &[]),
+        };
+        let mut record = Record { kind, flags, key, label, value, checksum: 0 };
+        record.checksum = record.own_checksum();
+        record
+    }
+
+    /// The lengths are in it, so that no byte can move from one field to the next.
+    fn own_checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&[self.kind, self.flags]);
+        for field in [self.key, self.label] {
+            hasher.update(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_le_bytes());
+            hasher.update(field);
+        }
+        hasher.update(self.value);
+        hasher.finalize()
+    }
+
+    fn change(&self) -> Option<Change<'a>> {
+        match (self.kind, self.flags) {
+            (PUT, flags) => Some(Change::Put { key: self.key, label: self.label, flags, value: self.value }),
+            (DELETE, 0) if self.label.is_empty() && self.value.is_empty() => {
+                Some(Change::Delete { key: self.key })
+            }
+            (CLEAR, 0) if self.key.is_empty() && self.label.is_empty() && self.value.is_empty() => {
+                Some(Change::Clear)
+            }
+            _ => None,
+        }
+    }
+
+    /// How many bytes it has as MessagePack writes it, in its shortest form.
+    fn encoded_bytes(&self) -> usize {
+        let integer = |value: u32| match value {
+            0..=0x7f => 1,
+            0x80..=0xff => 2,
+            0x100..=0xffff => 3,
+            _ => 5,
+        };
+        let binary = |bytes: &[u8]| {
+            let head: usize = match bytes.len() {
+                0..=0xff => 2,
+                0x100..=0xffff => 3,
+                _ => 5,
+            };
+            head.saturating_add(bytes.len())
+        };
+        [
+            1,
+            integer(self.kind.into()),
+            integer(self.flags.into()),
+            binary(self.key),
+            binary(self.label),
+            binary(self.value),
+            integer(self.checksum),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+    }
+}
+
+/// Where a record stands in its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte, from the start of the payload.
+    pub start: usize,
+    /// How many bytes it has.
+    pub length: usize,
+}
+
+/// The changes of a payload, in order, each with its place; `None` instead of the first that does not parse,
+/// and nothing after it.
+pub struct Records<'a> {
+    reader: rmp_serde::Deserializer<ReadRefReader<'a, [u8]>>,
+    total: usize,
+    at: usize,
+}
+
+/// The records of a payload whose frame passed its checksum.
+pub fn records(payload: &[u8]) -> Records<'_> {
+    Records { reader: rmp_serde::Deserializer::from_read_ref(payload), total: payload.len(), at: 0 }
+}
+
+impl<'a> Records<'a> {
+    fn read(&mut self) -> Option<(Change<'a>, Span)> {
+        let record = Record::deserialize(&mut self.reader).ok()?;
+        let span = Span { start: self.at, length: record.encoded_bytes() };
+        if record.checksum != record.own_checksum() {
+            return None;
+        }
+        self.at = span.start.saturating_add(span.length);
+        if self.at > self.total {
+            return None; // not in the shortest form, so not written by us
+        }
+        Some((record.change()?, span))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Option<(Change<'a>, Span)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.total {
+            return None;
+        }
+        let read = self.read();
+        if read.is_none() {
+            self.at = self.total;
+        }
+        Some(read)
+    }
+}
+
+/// The one change that these bytes are, its checksum proven; `None` when they are anything else.
+pub fn record(bytes: &[u8]) -> Option<Change<'_>> {
+    let (change, span) = records(bytes).next()??;
+    (span.length == bytes.len()).then_some(change)
+}
+
+/// What a frame's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The log's salt.
+    pub salt: [u8; 8],
+    /// 1 for the first frame of a generation, then one more with each.
+    pub sequence: u64,
+    /// Up to which offset the log was on disk when this frame was written.
+    pub attested: u64,
+    /// Size of the payload, in bytes; at most [`MAX_PAYLOAD_BYTES`].
+    pub payload_bytes: usize,
+    /// Whether the fields that this version leaves zero (space, cipher, key id) are zero.
+    pub reserved_zero: bool,
+}
+
+impl FrameHeader {
+    /// Reads a header; `None` when these bytes are none: too few, another magic, a length over the bound.
+    pub fn decode(bytes: &[u8]) -> Option<FrameHeader> {
+        let (magic, rest) = bytes.split_first_chunk::<4>()?;
+        let (salt, rest) = rest.split_first_chunk::<8>()?;
+        let (sequence, rest) = rest.split_first_chunk::<8>()?;
+        let (attested, rest) = rest.split_first_chunk::<8>()?;
+        let (payload, rest) = rest.split_first_chunk::<4>()?;
+        let reserved = rest.first_chunk::<16>()?;
+        let payload_bytes = usize::try_from(u32::from_le_bytes(*payload)).ok()?;
+        (*magic == FRAME_MAGIC && payload_bytes <= MAX_PAYLOAD_BYTES).then_some(FrameHeader {
+            salt: *salt,
+            sequence: u64::from_le_bytes(*sequence),
+            attested: u64::from_le_bytes(*attested),
+            payload_bytes,
+            reserved_zero: *reserved == [0; 16],
+        })
+    }
+
+    /// Size of the whole frame, in bytes.
+    pub fn frame_bytes(&self) -> usize {
+        FRAME_OVERHEAD_BYTES.saturating_add(self.payload_bytes)
+    }
+}
+
+/// The payload of a whole frame, if its checksum is right.
+pub fn payload(frame: &[u8]) -> Option<&[u8]> {
+    let (covered, checksum) = frame.split_last_chunk::<CHECKSUM_BYTES>()?;
+    (crc32fast::hash(covered) == u32::from_le_bytes(*checksum)).then_some(covered.get(FRAME_HEADER_BYTES..)?)
+}
+
+/// How a frame's payload comes to be too large: its size, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge(pub u64);
+
+/// A frame of these changes, and where each stands in the frame.
+///
+/// # Errors
+/// [`TooLarge`] when the payload would have more than [`MAX_PAYLOAD_BYTES`]; nothing is allocated for it.
+pub fn encode<'a>(
+    salt: [u8; 8],
+    sequence: u64,
+    attested: u64,
+    changes: impl Iterator<Item = Change<'a>> + Clone,
+) -> Result<(Vec<u8>, Vec<Span>), TooLarge> {
+    // Checksums are at most 5 bytes long, and are computed once, below.
+    let bound = |change: Change<'a>| {
+        let (kind, key, label, value): (u8, &[u8], &[u8], &[u8]) = match change {
+            Change::Put { key, label, value, .. } => (PUT, key, label, value),
+            Change::Delete { key } => (DELETE, key, &[], &[]),
+            Change::Clear => (CLEAR, &[], &[], &[]),
+        };
+        offset(Record { kind, flags: u8::MAX, key, label, value, checksum: u32::MAX }.encoded_bytes())
+    };
+    let most = changes.clone().map(bound).fold(0, u64::saturating_add);
+    if most > offset(MAX_PAYLOAD_BYTES) {
+        return Err(TooLarge(most));
+    }
+    let mut frame = Vec::with_capacity(FRAME_OVERHEAD_BYTES.saturating_add(length(most)));
+    frame.resize(FRAME_HEADER_BYTES, 0);
+    let mut spans = Vec::new();
+    for change in changes {
+        let record = Record::new(&change);
+        let start = frame.len();
+        // Writing to memory fails only when a length does not fit, which the bound above excludes.
+        if rmp_serde::encode::write(&mut frame, &record).is_err() {
+            return Err(TooLarge(most));
+        }
+        spans.push(Span { start, length: frame.len() - start });
+    }
+    let payload_bytes = u32::try_from(frame.len() - FRAME_HEADER_BYTES).map_err(|_| TooLarge(most))?;
+    let header = FRAME_MAGIC
+        .into_iter()
+        .chain(salt)
+        .chain(sequence.to_le_bytes())
+        .chain(attested.to_le_bytes())
+        .chain(payload_bytes.to_le_bytes());
+    for (to, from) in frame.iter_mut().zip(header) {
+        *to = from; // space, cipher and key id stay zero
+    }
+    let checksum = crc32fast::hash(&frame);
+    frame.extend_from_slice(&checksum.to_le_bytes());
+    Ok((frame, spans))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(change: Change<'_>) -> Vec<u8> {
+        let (frame, spans) = encode([7; 8], 3, 64, std::iter::once(change)).unwrap();
+        let payload = payload(&frame).unwrap();
+        assert_eq!(spans[0], Span { start: FRAME_HEADER_BYTES, length: payload.len() });
+        payload.to_vec()
+    }
+
+    #[test]
+    fn a_record_is_read_back_whatever_its_lengths_and_has_the_size_that_was_foreseen() {
+        let bytes = vec![0x5a; 70_000];
+        for length in [0, 1, 31, 32, 255, 256, 257, 65_535, 65_536, 70_000] {
+            for flags in [0, 127, 128, 255] {
+                let some = &bytes[..length];
+                for change in [
+                    Change::Put { key: some, label: b"l", flags, value: b"v" },
+                    Change::Put { key: b"k", label: some, flags, value: b"" },
+                    Change::Put { key: b"k", label: b"", flags, value: some },
+                    Change::Delete { key: some },
+                ] {
+                    let payload = one(change);
+                    assert_eq!(record(&payload), Some(change));
+                    let read: Vec<_> = records(&payload).collect();
+                    assert_eq!(read, [Some((change, Span { start: 0, length: payload.len() }))]);
+                }
+            }
+        }
+        assert_eq!(record(&one(Change::Clear)), Some(Change::Clear));
+    }
+
+    #[test]
+    fn a_frame_is_read_back_and_every_flipped_bit_of_it_is_found() {
+        let changes = [Change::Clear, Change::Put { key: b"k", label: b"l", flags: 9, value: b"value" }];
+        let (frame, _) = encode(*b"saltsalt", 5, 77, changes.into_iter()).unwrap();
+        let header = FrameHeader::decode(&frame).unwrap();
+        assert_eq!((header.salt, header.sequence, header.attested), (*b"saltsalt", 5, 77));
+        assert_eq!((header.frame_bytes(), header.reserved_zero), (frame.len(), true));
+        let read: Vec<_> = records(payload(&frame).unwrap()).map(|record| record.unwrap().0).collect();
+        assert_eq!(read, changes);
+        for bit in 0..8 * frame.len() {
+            let mut bad = frame.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(payload(&bad), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn records_that_are_not_written_as_this_crate_writes_them_do_not_parse() {
+        let good = one(Change::Put { key: b"k", label: b"", flags: 1, value: b"v" });
+        let longer_integer = [&good[..2], &[0xcc, 1], &good[3..]].concat();
+        let as_a_map = [&[0x86][..], &good[1..]].concat();
+        let bytes_behind = [&good[..], &[0xc0]].concat();
+        for bad in [longer_integer, as_a_map, bytes_behind, good[..good.len() - 1].to_vec(), vec![0]] {
+            assert_eq!(records(&bad).last(), Some(None), "{bad:02x?}");
+            assert_eq!(record(&bad), None);
+        }
+        let mut nothing = records(&[]);
+        assert!(nothing.next().is_none());
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_anything_is_allocated() {
+        let value = vec![0; 1 << 20];
+        let put = Change::Put { key: b"k", label: b"", flags: 0, value: &value };
+        let changes = std::iter::repeat_n(put, 256);
+        assert!(encode([0; 8], 1, 64, changes).is_err());
+    }
+}

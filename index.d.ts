@@ -1,0 +1,324 @@
+/// <reference types="node" />
+
+/**
+ * The types of `baileys-native-auth`, written by hand. Structural on purpose: nothing is imported from
+ * Baileys, and `state` is assignable to the `AuthenticationState` of Baileys 6.7, 6.17 and 7.0.
+ */
+
+/** A Curve25519 key pair as Baileys holds it: 32 bytes each, the public key without its version byte. */
+export interface KeyPair {
+  public: Uint8Array
+  private: Uint8Array
+}
+
+/** A key pair, signed (XEdDSA, 64 bytes) by the identity key over its 33-byte prefixed public key. */
+export interface SignedKeyPair {
+  keyPair: KeyPair
+  signature: Uint8Array
+  keyId: number
+  timestampS?: number
+}
+
+/** Who an account is, as Baileys keeps it in `creds.me`. */
+export interface Contact {
+  /** The jid, of the phone number or the lid. */
+  id: string
+  lid?: string
+  /** Baileys 6.7. */
+  jid?: string
+  /** Baileys 7. */
+  phoneNumber?: string
+  /** Baileys 7. */
+  username?: string
+  name?: string
+  notify?: string
+  verifiedName?: string
+  imgUrl?: string | null
+  status?: string
+}
+
+/** What a phone signed for this device when it was linked. */
+export interface SignedDeviceIdentity {
+  details?: Uint8Array | null
+  accountSignatureKey?: Uint8Array | null
+  accountSignature?: Uint8Array | null
+  deviceSignature?: Uint8Array | null
+}
+
+/** An identity that Baileys keeps in `creds.signalIdentities`. */
+export interface SignalIdentity {
+  identifier: { name: string; deviceId: number }
+  identifierKey: Uint8Array
+}
+
+/** A history message that Baileys has processed already. */
+export interface ProcessedMessage {
+  key: { remoteJid?: string | null; fromMe?: boolean | null; id?: string | null; participant?: string | null }
+  /** `number`, or the `Long` that Baileys put there: `any`, for Baileys' type names a class. */
+  messageTimestamp?: any
+}
+
+/**
+ * The credentials of an account: the fields that `initAuthCreds` makes, and what Baileys adds to them in place
+ * (`me`, `account`, `signalIdentities`, `platform`, ...).
+ */
+export interface AuthenticationCreds {
+  readonly noiseKey: KeyPair
+  readonly pairingEphemeralKeyPair: KeyPair
+  readonly signedIdentityKey: KeyPair
+  readonly signedPreKey: SignedKeyPair
+  /** 14 bits. */
+  readonly registrationId: number
+  /** 32 bytes, base64. */
+  advSecretKey: string
+  processedHistoryMessages: ProcessedMessage[]
+  nextPreKeyId: number
+  firstUnuploadedPreKeyId: number
+  accountSyncCounter: number
+  accountSettings: {
+    unarchiveChats: boolean
+    /** The time is a `number`, or the `Long` that Baileys put there: `any`, for Baileys' type names a class. */
+    defaultDisappearingMode?: { ephemeralExpiration?: number | null; ephemeralSettingTimestamp?: any }
+  }
+  /** Stays `false` after a login by QR code: ask whether `account` is there. */
+  registered: boolean
+  pairingCode: string | undefined
+  lastPropHash: string | undefined
+  routingInfo: Buffer | undefined
+  /** Yours: Baileys keeps it and never looks into it. */
+  additionalData?: any
+  me?: Contact
+  /** Is there once the account is paired. */
+  account?: SignedDeviceIdentity
+  signalIdentities?: SignalIdentity[]
+  myAppStateKeyId?: string
+  lastAccountSyncTimestamp?: number
+  platform?: string
+}
+
+/**
+ * An app-state sync key in the shape of Baileys' `proto.Message.IAppStateSyncKeyData`, as `get` returns it:
+ * `keyData` is a Buffer, `timestamp` and `deviceIndexes` are numbers.
+ */
+export interface AppStateSyncKeyData {
+  keyData?: Uint8Array | null
+  fingerprint?: { rawId?: number | null; currentIndex?: number | null; deviceIndexes?: number[] | null } | null
+  /** `number`; with `proto`, and when it is written, perhaps a `Long`: `any`, for Baileys' type names a class. */
+  timestamp?: any
+}
+
+/**
+ * The ten key types of Baileys 7.0.0-rc14 and their values, as Baileys types them. Other types are stored just as
+ * well.
+ */
+export interface SignalDataTypeMap {
+  'pre-key': KeyPair
+  /** So it is typed; what Baileys stores is the plain object into which libsignal serializes a session. */
+  session: Uint8Array
+  'sender-key': Uint8Array
+  'sender-key-memory': { [jid: string]: boolean }
+  'app-state-sync-key': AppStateSyncKeyData
+  'app-state-sync-version': {
+    version: number
+    hash: Buffer
+    indexValueMap: { [indexMacBase64: string]: { valueMac: Uint8Array | Buffer } }
+  }
+  'lid-mapping': string
+  'device-list': string[]
+  tctoken: { token: Buffer; timestamp?: string; senderTimestamp?: number }
+  'identity-key': Uint8Array
+}
+
+/** What `keys.set` takes: values by type and id; a falsy value deletes. */
+export type SignalDataSet = {
+  [T in keyof SignalDataTypeMap]?: { [id: string]: SignalDataTypeMap[T] | null }
+}
+
+/** The keys of an account. Assignable to Baileys' `SignalKeyStore`. */
+export interface SignalKeyStore {
+  /**
+   * Reads any number of keys of one type in one read of the store. A missing id is `null`.
+   * Sees every `set` made before it, awaited or not.
+   */
+  get<T extends keyof SignalDataTypeMap>(type: T, ids: string[]): Promise<{ [id: string]: SignalDataTypeMap[T] }>
+  /**
+   * Writes any number of keys; a falsy value deletes. Values are captured before the call returns.
+   * Native: all or nothing, over a crash too, and on disk when it resolves.
+   * Multi-file: each file all or nothing, handed to the operating system when it resolves.
+   * @throws TypeError `ERR_AUTH_INVALID_ARG` for a value that `JSON.stringify` cannot write: nothing is written.
+   */
+  set(data: SignalDataSet): Promise<void>
+  /** Deletes every key, of whatever type; never the credentials, never foreign files. */
+  clear(): Promise<void>
+  /** Every key of a type with its value, streaming; a key that is there throughout appears exactly once. */
+  list<T extends keyof SignalDataTypeMap>(type: T): AsyncIterableIterator<{ id: string; value: SignalDataTypeMap[T] }>
+  /** The ids of a type; reads no values. */
+  listIds(type: keyof SignalDataTypeMap | (string & {})): AsyncIterableIterator<string>
+}
+
+/** Assignable to Baileys' `AuthenticationState`. */
+export interface AuthenticationState {
+  creds: AuthenticationCreds
+  keys: SignalKeyStore
+}
+
+/** An open account. Handles of one folder in one JavaScript environment share one `state.creds` object. */
+export interface AuthStateHandle {
+  state: AuthenticationState
+  /** `{ auth: state }`, for `makeWASocket({ ...connectOptions })`. */
+  connectOptions: { auth: AuthenticationState }
+  /**
+   * Persists `state.creds` as it is at the call; arguments are ignored, so that
+   * `sock.ev.on('creds.update', saveCreds)` works. `creds.json` is on disk when it resolves (its data synced,
+   * renamed into place, the folder synced), and so is every `set` made before it on the native store.
+   * A rejection that nobody awaits does not end the process; it is reported as a warning.
+   */
+  saveCreds: (...ignored: unknown[]) => Promise<void>
+  /** Waits for what is under way, then lets go of the folder. Calling it twice is fine. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What every `use…` call takes. */
+export interface AuthStateOptions {
+  /**
+   * Make a new identity where no account is stored (default `true`). With `false` such an open is
+   * `ERR_AUTH_IO` with `errno` `ENOENT`, and makes nothing, no folder either.
+   */
+  create?: boolean
+  /**
+   * Baileys' `proto`: `app-state-sync-key` values then come back as instances of its
+   * `Message.AppStateSyncKeyData`, as Baileys' helper returns them. Default: plain objects of the same shape.
+   */
+  proto?: { Message: { AppStateSyncKeyData: { fromObject(object: any): any } } }
+}
+
+/** What `useMultiFileAuthState` takes. */
+export interface MultiFileAuthStateOptions extends AuthStateOptions {}
+
+/** What `useNativeAuthState` takes. */
+export interface NativeAuthStateOptions extends AuthStateOptions {
+  /**
+   * Lock the store against other processes (default `true`). `false` is for file systems without locks, and only
+   * where nothing else opens the folder.
+   */
+  lock?: boolean
+  /** How long to wait for another process that holds the store, in milliseconds (default 10,000). */
+  lockTimeoutMs?: number
+}
+
+/**
+ * Baileys' own helper, over the same folder: same files, same bytes, same results; written atomically.
+ * @throws AuthStateError see `AuthStateErrorCode`
+ */
+export function useMultiFileAuthState(folder: string, options?: MultiFileAuthStateOptions): Promise<AuthStateHandle>
+
+/**
+ * The native store: `creds.json` as Baileys writes it, and all keys in one append-only log. A `set` is all or
+ * nothing, and on disk when it resolves.
+ * @throws AuthStateError see `AuthStateErrorCode`
+ */
+export function useNativeAuthState(folder: string, options?: NativeAuthStateOptions): Promise<AuthStateHandle>
+
+/** How a folder keeps its keys: a file each, or all in one log. */
+export type AuthStateFormat = 'multi-file' | 'native'
+
+/** What `migrateAuthState` takes. */
+export interface MigrateOptions {
+  /** The folder to read; its format is detected. It is not changed. */
+  from: string
+  /** The folder to make, in the other format; missing or empty. */
+  to: string
+  /** Read every value back and compare it before the account is published (default `true`). */
+  verify?: boolean
+}
+
+/** What `migrateAuthState` did. */
+export interface MigrateResult {
+  creds: { copied: boolean }
+  /** How many keys of each type were moved; those of types that nobody knows are under `unknown`. */
+  counts: { [type: string]: number }
+  /** Whether every value was read back and compared. */
+  verified: boolean
+  /** Values that were moved as they are though Baileys could not use them, and files that were left alone. */
+  warnings: { path?: string; type?: string; id?: string; field?: string; message: string }[]
+  /** Where the source went; `null`, for it stays. */
+  retired: string | null
+  /** Bytes of all values, credentials included. */
+  bytes: number
+  durationMs: number
+  from: { format: AuthStateFormat; path: string }
+  to: { format: AuthStateFormat; path: string }
+}
+
+/**
+ * Moves an account, creds and every key, from one format to the other: multi-file to native, native to
+ * multi-file. `to` is whole and on disk when it resolves; until then it does not open (`ERR_AUTH_INCOMPLETE`),
+ * and running the migration again starts over.
+ */
+export function migrateAuthState(options: MigrateOptions): Promise<MigrateResult>
+
+/** Fresh credentials, with the fields of Baileys 7.0.0-rc14 in their order; randomness from the operating system. */
+export function initAuthCreds(): AuthenticationCreds
+
+/** Baileys' `BufferJSON`, as 7.0.0-rc14 exports it. */
+export const BufferJSON: {
+  replacer: (k: any, value: any) => any
+  reviver: (_: any, value: any) => any
+}
+
+/** The `code` of every error. */
+export type AuthStateErrorCode =
+  /** An argument, an option or a value that cannot be used (a `TypeError`). */
+  | 'ERR_AUTH_INVALID_ARG'
+  /** Stored data is damaged; nothing was touched. */
+  | 'ERR_AUTH_CORRUPT'
+  /** Another process, or another copy of this package, holds the store: `pid`, `host`. */
+  | 'ERR_AUTH_LOCKED'
+  /** The path, or a part of it, is not a directory. */
+  | 'ERR_AUTH_NOT_A_DIRECTORY'
+  /** A folder of the other format, or of both. */
+  | 'ERR_AUTH_WRONG_FORMAT'
+  /** A multi-file folder was opened as a native one: migrate it first. */
+  | 'ERR_AUTH_NOT_MIGRATED'
+  /** A migration into this folder did not finish: run it again. */
+  | 'ERR_AUTH_INCOMPLETE'
+  /** The target of a migration holds an account. */
+  | 'ERR_AUTH_EXISTS'
+  /** Written by a newer version of this package. */
+  | 'ERR_AUTH_UNSUPPORTED_VERSION'
+  /** The operating system said no: `errno` is its code. */
+  | 'ERR_AUTH_IO'
+  /** The disk, or the quota, is full. */
+  | 'ERR_AUTH_FULL'
+  /** An earlier write or sync failed; open the store again. */
+  | 'ERR_AUTH_FAILED'
+  /** The folder was removed or emptied under the open handle. */
+  | 'ERR_AUTH_GONE'
+  /** The stored identity is not this handle's any more. */
+  | 'ERR_AUTH_STALE'
+  /** The handle is closed. */
+  | 'ERR_AUTH_CLOSED'
+  /** The source of a migration was written while it was read. */
+  | 'ERR_AUTH_CHANGED'
+
+/** Every error of this package but bad arguments, which are `TypeError`s with a `code`. */
+export class AuthStateError extends Error {
+  readonly name: string
+  readonly code: AuthStateErrorCode
+  readonly path?: string
+  readonly type?: string
+  readonly id?: string
+  /** Where in the file, in bytes. */
+  readonly offset?: number
+  /** Who holds the store. */
+  readonly pid?: number
+  readonly host?: string
+  /** The operating system's code: `ENOENT`, `EACCES`, ... */
+  readonly errno?: string
+  /** It is not known whether the call took effect; it is whole or absent all the same. */
+  readonly outcome?: 'unknown'
+}
+
+/** A file of the account that cannot be used; `cause` is the SyntaxError of `JSON.parse` where there is one. */
+export class AuthFileCorruptError extends AuthStateError {}

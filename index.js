@@ -1,0 +1,18 @@
+'use strict'
+
+const { initAuthCreds } = require('./lib/creds')
+const { AuthFileCorruptError, AuthStateError } = require('./lib/errors')
+const { useMultiFileAuthState, useNativeAuthState } = require('./lib/handle')
+const { BufferJSON } = require('./lib/json')
+const { migrateAuthState } = require('./lib/migrate')
+
+// Names alone, so that ESM sees them too.
+module.exports = {
+  AuthFileCorruptError,
+  AuthStateError,
+  BufferJSON,
+  initAuthCreds,
+  migrateAuthState,
+  useMultiFileAuthState,
+  useNativeAuthState
+}

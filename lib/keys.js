@@ -1,0 +1,104 @@
+'use strict'
+
+const native = require('./native')
+const { appStateSyncKey } = require('./app-state-sync-key')
+const { identityOf } = require('./creds')
+const { invalidArg, unwrap } = require('./errors')
+const { parse, stringify } = require('./json')
+
+/** How many values `list` reads at a time. */
+const LIST_CHUNK = 64
+
+/** The `keys` of a handle. `state` is what they belong to, `proto` the option. */
+function makeKeys(handle, state, proto) {
+  const decode = (type, text, plain) => {
+    const value = parse(text, plain)
+    if (type !== 'app-state-sync-key' || !value) return value
+    return proto ? proto.Message.AppStateSyncKeyData.fromObject(value) : appStateSyncKey(value)
+  }
+
+  /** Pairs of id and value, `null` for what is missing. */
+  async function read(type, ids) {
+    const { texts, toRevive } = unwrap(await native.getKeys(handle, type, ids))
+    const revive = new Set(toRevive)
+    return ids.map((id, i) => [id, texts[i] == null ? null : decode(type, texts[i], !revive.has(i))])
+  }
+
+  async function get(type, ids) {
+    checkType(type)
+    if (!Array.isArray(ids)) throw invalidArg('ids must be an array')
+    const data = {}
+    for (const [id, value] of await read(type, ids.map(String))) put(data, id, value)
+    return data
+  }
+
+  async function set(data) {
+    if (typeof data !== 'object' || data === null) throw invalidArg('data must be an object: { [type]: { [id]: value } }')
+    const types = []
+    const ids = []
+    const texts = []
+    // Enumerated as Baileys does it.
+    for (const type in data) {
+      for (const id in data[type]) {
+        const value = data[type][id]
+        types.push(type)
+        ids.push(id)
+        texts.push(value ? stringify(value, `the ${type} ${id}`) : null)
+      }
+    }
+    if (types.length === 0) return
+    unwrap(await native.setKeys(handle, types, ids, texts, identityOf(state.creds)))
+  }
+
+  async function clear() {
+    unwrap(await native.clearKeys(handle, identityOf(state.creds)))
+  }
+
+  /** The ids as they are at the call, not at the first `next()`. */
+  async function idsNow(type) {
+    checkType(type)
+    return unwrap(await native.listIds(handle, type))
+  }
+
+  function listIds(type) {
+    return idsOf(handled(idsNow(type)))
+  }
+
+  function list(type) {
+    return entriesOf(type, handled(idsNow(type)))
+  }
+
+  async function* idsOf(ids) {
+    yield* await ids
+  }
+
+  async function* entriesOf(type, promise) {
+    const ids = await promise
+    for (let at = 0; at < ids.length; at += LIST_CHUNK) {
+      for (const [id, value] of await read(type, ids.slice(at, at + LIST_CHUNK))) {
+        // What was deleted meanwhile is not there.
+        if (value !== null) yield { id, value }
+      }
+    }
+  }
+
+  return { get, set, clear, list, listIds }
+}
+
+/** Its rejection is seen by who iterates; by who does not, it is not missed. */
+function handled(promise) {
+  promise.catch(() => {})
+  return promise
+}
+
+function checkType(type) {
+  if (typeof type !== 'string') throw invalidArg('type must be a string')
+}
+
+function put(object, key, value) {
+  // Assigning `__proto__` would set the prototype.
+  if (key === '__proto__') Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
+  else object[key] = value
+}
+
+module.exports = { makeKeys }

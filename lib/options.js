@@ -1,0 +1,49 @@
+'use strict'
+
+const { invalidArg } = require('./errors')
+
+const ANY_BOOLEAN = { is: value => typeof value === 'boolean', shape: 'true or false' }
+const COMMON = {
+  create: ANY_BOOLEAN,
+  proto: {
+    is: value => typeof value?.Message?.AppStateSyncKeyData?.fromObject === 'function',
+    shape: "Baileys' proto"
+  }
+}
+const MULTI_FILE = COMMON
+const NATIVE = {
+  ...COMMON,
+  lock: ANY_BOOLEAN,
+  lockTimeoutMs: {
+    is: value => Number.isInteger(value) && value >= 0 && value <= 0xffffffff,
+    shape: 'a whole number of milliseconds'
+  }
+}
+const FOLDER = { is: isFolder, shape: 'the path of a folder' }
+const MIGRATE = { from: FOLDER, to: FOLDER, verify: ANY_BOOLEAN }
+
+function isFolder(value) {
+  return typeof value === 'string' && value !== '' && !value.includes('\0')
+}
+
+/** Checks an options object against what a function takes; an unknown or misspelt option is refused. */
+function checkOptions(options, known) {
+  if (options === undefined) return {}
+  if (typeof options !== 'object' || options === null) throw invalidArg('options must be an object')
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(known, name)) {
+      throw invalidArg(`unknown option '${name}': there are ${Object.keys(known).join(', ')}`)
+    }
+    if (options[name] !== undefined && !known[name].is(options[name])) {
+      throw invalidArg(`option '${name}' must be ${known[name].shape}`)
+    }
+  }
+  return options
+}
+
+function checkFolder(folder, what = 'folder') {
+  if (!isFolder(folder)) throw invalidArg(`${what} must be ${FOLDER.shape}`)
+  return folder
+}
+
+module.exports = { MULTI_FILE, NATIVE, MIGRATE, checkOptions, checkFolder }

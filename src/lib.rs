@@ -1,0 +1,246 @@
+//! The boundary: what `lib/` calls of Rust. The only crate that names napi, and no logic in it.
+//!
+//! Every call that waits returns a promise that *resolves* to its value or to `{ failure }`; `lib/` throws the error
+//! class, so that codes, properties and JavaScript frames are right ([`error`], [`answer`]). Arguments are checked
+//! in `lib/` ([`options`] says what reaches Rust).
+
+mod answer;
+mod error;
+mod options;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use auth_core::backend::{FolderOptions, Format, Write};
+use auth_core::creds::{Creds, Identity, KeyPair, fresh_identity};
+use auth_core::error::{Code, Error};
+use auth_core::events::{EnvironmentId, Event, Level, Sink};
+use auth_core::keys::Key;
+use auth_core::store::Handle;
+use auth_core::value::Value;
+use auth_core::{migration, registry, runtime};
+use napi::bindgen_prelude::{External, Function, Object, Status, Uint8Array};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use answer::Answer;
+use error::to_throw;
+use options::{FreshKeys, Migrated, OpenOptions, OpenedAccount, RawKeyPair, Texts, Warning};
+
+type Events = ThreadsafeFunction<Warning, (), Warning, Status, false, true>;
+
+/// A JavaScript environment, as `lib/` holds it.
+pub struct Environment {
+    id: EnvironmentId,
+    sink: Sink,
+}
+
+/// Announces a JavaScript environment; `listener` gets its warnings and does not keep it alive.
+///
+/// # Errors
+/// When the environment is ending.
+#[napi(catch_unwind)]
+pub fn start_environment(listener: Function<Warning, ()>) -> Result<External<Environment>> {
+    static STARTED: AtomicU32 = AtomicU32::new(1);
+    let id = EnvironmentId(STARTED.fetch_add(1, Ordering::Relaxed).into());
+    let events: Events = listener.build_threadsafe_function::<Warning>().weak::<true>().build()?;
+    let sink = Sink::new(move |event: Event| {
+        if event.level == Level::Warning {
+            let Event { event, path, message, .. } = event;
+            let warning = Warning { event: event.to_owned(), path, message };
+            // An environment that is gone needs no warnings.
+            let _ = events.call(warning, ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    });
+    Ok(External::new(Environment { id, sink }))
+}
+
+/// Opens an account in a folder.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn open_account<'env>(
+    env: &'env Env,
+    environment: &External<Environment>,
+    folder: String,
+    options: OpenOptions,
+) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    let (id, sink) = (environment.id, environment.sink.clone());
+    let options = FolderOptions {
+        format: if options.native { Format::Native } else { Format::MultiFile },
+        create: options.create,
+        lock: options.lock,
+        lock_timeout: std::time::Duration::from_millis(options.lock_timeout_ms.into()),
+    };
+    let started = runtime::spawn(async move {
+        let opened = registry::open(id, sink, PathBuf::from(folder), options).await;
+        answer.settle(opened.map(OpenedAccount::from));
+    });
+    started.map_err(to_throw)?;
+    Ok(promise)
+}
+
+/// Reads keys of one type.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn get_keys<'env>(
+    env: &'env Env,
+    handle: &External<Handle>,
+    key_type: String,
+    ids: Vec<String>,
+) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    let keys: auth_core::error::Result<Vec<Option<Key>>> = ids
+        .into_iter()
+        .map(|id| match Key::new(key_type.as_str(), id) {
+            Ok(key) => Ok(Some(key)),
+            // What could not be written cannot be there.
+            Err(error) if error.code() == Code::InvalidArg => Ok(None),
+            Err(error) => Err(error),
+        })
+        .collect();
+    match keys {
+        Err(error) => answer.settle(Err(error)),
+        Ok(keys) => {
+            let present: Vec<bool> = keys.iter().map(Option::is_some).collect();
+            let reply = Box::new(move |values: auth_core::error::Result<Vec<Option<Value>>>| {
+                answer.settle(values.map(|values| Texts::new(&present, values)));
+            });
+            handle.read(keys.into_iter().flatten().collect(), reply);
+        }
+    }
+    Ok(promise)
+}
+
+/// Writes keys: `types`, `ids` and `texts` (`null` deletes) are parallel.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn set_keys<'env>(
+    env: &'env Env,
+    handle: &External<Handle>,
+    types: Vec<String>,
+    ids: Vec<String>,
+    texts: Vec<Option<String>>,
+    identity: Option<Uint8Array>,
+) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    let changes: auth_core::error::Result<Vec<(Key, Option<Value>)>> = types
+        .into_iter()
+        .zip(ids)
+        .zip(texts)
+        .map(|((key_type, id), text)| {
+            let value = text.map(|text| Value { text: text.into_bytes().into(), plain: false });
+            Ok((Key::new(key_type, id)?, value))
+        })
+        .collect();
+    match changes {
+        Err(error) => answer.settle(Err(error)),
+        Ok(changes) => {
+            let reply = Box::new(move |result| answer.settle(result));
+            handle.write(Write::Set(changes), identity_of(identity), reply);
+        }
+    }
+    Ok(promise)
+}
+
+/// Deletes every key.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn clear_keys<'env>(
+    env: &'env Env,
+    handle: &External<Handle>,
+    identity: Option<Uint8Array>,
+) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    handle.write(Write::Clear, identity_of(identity), Box::new(move |result| answer.settle(result)));
+    Ok(promise)
+}
+
+/// The ids of a type.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn list_ids<'env>(env: &'env Env, handle: &External<Handle>, key_type: String) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    handle.list(key_type, Box::new(move |ids| answer.settle(ids)));
+    Ok(promise)
+}
+
+/// Saves credentials.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn save_creds<'env>(env: &'env Env, handle: &External<Handle>, text: String) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    match Creds::judge(text.into_bytes()) {
+        Ok(creds) => handle.save_creds(creds, Box::new(move |result| answer.settle(result))),
+        Err(_) => answer.settle(Err(Error::new(
+            Code::InvalidArg,
+            "state.creds has no signedIdentityKey of 32 bytes: it is not saved, what is stored stays",
+        ))),
+    }
+    Ok(promise)
+}
+
+/// Closes a handle.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn close_account<'env>(env: &'env Env, handle: &External<Handle>) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    handle.close(Box::new(move |result| answer.settle(result)));
+    Ok(promise)
+}
+
+/// Moves an account from one folder to another, in the other format.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn migrate<'env>(env: &'env Env, from: String, to: String, verify: bool) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    let started = runtime::spawn(async move {
+        let migrated = migration::migrate(PathBuf::from(from), PathBuf::from(to), verify).await;
+        answer.settle(migrated.map(Migrated::from));
+    });
+    started.map_err(to_throw)?;
+    Ok(promise)
+}
+
+/// The random part of fresh credentials.
+///
+/// # Errors
+/// When the operating system has no randomness.
+#[napi(catch_unwind)]
+pub fn fresh_keys() -> Result<FreshKeys> {
+    let fresh = fresh_identity().map_err(to_throw)?;
+    let pair = |pair: KeyPair| RawKeyPair {
+        public: pair.public.to_vec().into(),
+        private: pair.private.to_vec().into(),
+    };
+    Ok(FreshKeys {
+        noise: pair(fresh.noise),
+        pairing_ephemeral: pair(fresh.pairing_ephemeral),
+        identity: pair(fresh.identity),
+        signed_pre_key: pair(fresh.signed_pre_key),
+        signature: fresh.signature.to_vec().into(),
+        registration_id: fresh.registration_id,
+        adv_secret: fresh.adv_secret,
+    })
+}
+
+fn identity_of(bytes: Option<Uint8Array>) -> Option<Identity> {
+    bytes.and_then(|bytes| Identity::try_from(bytes.as_ref()).ok())
+}

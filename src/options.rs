@@ -1,0 +1,171 @@
+//! What crosses the boundary: a struct a call.
+
+use auth_core::backend::Format;
+use auth_core::migration::Report;
+use auth_core::store::{Handle, Opened};
+use auth_core::value::Value;
+use napi::bindgen_prelude::{Buffer, External};
+use napi_derive::napi;
+use std::collections::HashMap;
+
+use crate::error::lossy;
+
+/// How to open an account. `lib/options.js` has checked it.
+#[napi(object, object_to_js = false)]
+pub struct OpenOptions {
+    /// The native store; otherwise multi-file.
+    pub native: bool,
+    /// Make a new identity where there is none. Default `true`.
+    pub create: bool,
+    /// Lock a native store. Default `true`.
+    pub lock: bool,
+    /// How long to wait for the lock, in milliseconds: 0 to 2^32-1, default 10,000.
+    pub lock_timeout_ms: u32,
+}
+
+/// An opened account.
+#[napi(object, object_from_js = false)]
+pub struct OpenedAccount {
+    /// To be handed to every other call.
+    pub handle: External<Handle>,
+    /// The stored credentials' text; none for a fresh identity.
+    pub creds: Option<String>,
+    /// Handles with the same number share one `creds` object.
+    pub object: f64,
+}
+
+impl From<Opened> for OpenedAccount {
+    fn from(opened: Opened) -> Self {
+        Self {
+            handle: External::new(opened.handle),
+            creds: opened.creds.map(|creds| String::from_utf8_lossy(&creds.text).into_owned()),
+            object: lossy(opened.object.0),
+        }
+    }
+}
+
+/// Values that were read.
+#[napi(object, object_from_js = false)]
+pub struct Texts {
+    /// JSON texts in the order of the ids, `null` for what is missing.
+    pub texts: Vec<Option<String>>,
+    /// Which of them are not plain: `JSON.parse` alone does not do.
+    pub to_revive: Vec<u32>,
+}
+
+impl Texts {
+    /// Puts what was found where it was asked for; ids that cannot be stored are missing.
+    pub fn new(present: &[bool], values: Vec<Option<Value>>) -> Self {
+        let mut values = values.into_iter();
+        let mut to_revive = Vec::new();
+        let mut place = 0;
+        let texts = present
+            .iter()
+            .map(|present| {
+                let value = if *present { values.next().flatten() } else { None };
+                if value.as_ref().is_some_and(|value| !value.plain) {
+                    to_revive.push(place);
+                }
+                place += 1;
+                // Invalid UTF-8 reads as U+FFFD, as in Node.
+                value.map(|value| String::from_utf8_lossy(&value.text).into_owned())
+            })
+            .collect();
+        Self { texts, to_revive }
+    }
+}
+
+/// Something that somebody should look at.
+#[napi(object, object_from_js = false)]
+pub struct Warning {
+    /// One word for each kind.
+    pub event: String,
+    /// The file or folder.
+    pub path: String,
+    /// For people.
+    pub message: String,
+}
+
+/// A Curve25519 key pair, 32 bytes each.
+#[napi(object, object_from_js = false)]
+pub struct RawKeyPair {
+    /// Without version byte.
+    pub public: Buffer,
+    /// Clamped.
+    pub private: Buffer,
+}
+
+/// The random part of fresh credentials.
+#[napi(object, object_from_js = false)]
+pub struct FreshKeys {
+    /// `noiseKey`
+    pub noise: RawKeyPair,
+    /// `pairingEphemeralKeyPair`
+    pub pairing_ephemeral: RawKeyPair,
+    /// `signedIdentityKey`
+    pub identity: RawKeyPair,
+    /// `signedPreKey.keyPair`
+    pub signed_pre_key: RawKeyPair,
+    /// `signedPreKey.signature`, 64 bytes
+    pub signature: Buffer,
+    /// 14 bits
+    pub registration_id: u16,
+    /// `advSecretKey`
+    pub adv_secret: String,
+}
+
+/// One end of a migration.
+#[napi(object, object_from_js = false)]
+pub struct Place {
+    /// `multi-file` or `native`
+    pub format: String,
+    /// Absolute.
+    pub path: String,
+}
+
+/// What was left out of a migration, and why.
+#[napi(object, object_from_js = false)]
+pub struct Remark {
+    /// The file.
+    pub path: Option<String>,
+    /// For people.
+    pub message: String,
+}
+
+/// What a migration did.
+#[napi(object, object_from_js = false)]
+pub struct Migrated {
+    /// How many keys of each type.
+    pub counts: HashMap<String, u32>,
+    /// Every value was read back and compared.
+    pub verified: bool,
+    /// What was left alone.
+    pub warnings: Vec<Remark>,
+    /// Of all values and the credentials.
+    pub bytes: f64,
+    /// Milliseconds.
+    pub duration_ms: f64,
+    /// The source.
+    pub from: Place,
+    /// The target.
+    pub to: Place,
+}
+
+impl From<Report> for Migrated {
+    fn from(report: Report) -> Self {
+        let place = |format: Format, path: String| Place { format: format.name().to_owned(), path };
+        Self {
+            counts: report.counts.into_iter().collect(),
+            verified: report.verified,
+            warnings: report
+                .remarks
+                .into_iter()
+                .map(|remark| Remark { path: Some(remark.path), message: remark.message })
+                .collect(),
+            bytes: lossy(report.bytes),
+            duration_ms: report.duration.as_secs_f64() * 1000.0,
+            from: place(report.from.0, report.from.1),
+            to: place(report.to.0, report.to.1),
+        }
+    }
+}
