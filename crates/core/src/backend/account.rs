@@ -99,6 +99,9 @@ impl Account {
             folder.remove(MARKER)?;
             folder.sync()?;
         }
+        if creds.is_none() {
+            folder.sync_parents()?;
+        }
         if creds.is_none() && !(survey.keys.is_empty() && survey.logs.is_empty()) {
             folder.events.emit(&Event::warning(
                 "fresh-identity-beside-keys",

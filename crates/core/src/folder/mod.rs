@@ -51,7 +51,7 @@ impl Folder {
         }
     }
 
-    /// Opens a folder, or makes it, durably, with all that is missing above it.
+    /// Opens a folder, or makes it with all that is missing above it; durable after [`Folder::sync_parents`].
     ///
     /// # Errors
     /// As [`Folder::open`]; a name that is there and leads nowhere is `Io` with `ENOENT`.
@@ -97,6 +97,29 @@ impl Folder {
     /// `Io`, `Full`.
     pub fn sync(&self) -> Result<()> {
         sync_dir(self.dir.as_ref()).map_err(|error| Error::io("sync the folder", &self.path, &error))
+    }
+
+    /// Makes the folder itself durable: its name, and those of the folders above it. An earlier open may have made
+    /// them and failed before it could say so.
+    ///
+    /// # Errors
+    /// `Io`, `Full`.
+    pub fn sync_parents(&self) -> Result<()> {
+        let failed = |error: &io::Error| Error::io("sync the folders above", &self.path, error);
+        let (mut below, mut dir) = (self.id, self.dir.clone());
+        loop {
+            let above = match dir.open_dir("..".as_ref()) {
+                // Where we may not look, somebody else made what is there.
+                Err(error) if matches!(errno_name(&error), Some("EACCES" | "EPERM")) => return Ok(()),
+                above => above.map_err(|error| failed(&error))?,
+            };
+            let id = above.stat().map_err(|error| failed(&error))?.id;
+            if id == below {
+                return Ok(());
+            }
+            sync_dir(above.as_ref()).map_err(|error| failed(&error))?;
+            (below, dir) = (id, above);
+        }
     }
 
     /// Removes a file, if it is there.
@@ -145,7 +168,7 @@ fn create(fs: &dyn Fs, path: &Path, mode: u32) -> Result<()> {
     if own.uid == 0 && (own.uid, own.gid) != (owner.uid, owner.gid) {
         ignore_forbidden(made.set_owner(owner.uid, owner.gid)).map_err(|error| failed(&error))?;
     }
-    sync_dir(above.as_ref()).map_err(|error| failed(&error))
+    Ok(())
 }
 
 /// Not being allowed to change an owner or a mode is no failure.

@@ -40,6 +40,7 @@ impl Target {
         // Under the lock nobody else begins here.
         let survey = Survey::of(&folder)?;
         check_free(&folder, &survey)?;
+        folder.sync_parents()?;
         folder.replace(MARKER, marker_text(creds).as_bytes(), Durability::Synced)?;
         remove_remains(&folder, &survey)?;
         Ok(Self { folder, format, _lock: lock })
