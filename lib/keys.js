@@ -26,7 +26,7 @@ function makeKeys(handle, state, proto) {
 
   async function get(type, ids) {
     checkType(type)
-    if (!Array.isArray(ids)) throw invalidArg('ids must be an array')
+    checkIds(ids)
     const data = {}
     for (const [id, value] of await read(type, ids.map(String))) put(data, id, value)
     return data
@@ -39,14 +39,15 @@ function makeKeys(handle, state, proto) {
     const texts = []
     // Enumerated as Baileys does it.
     for (const type in data) {
-      for (const id in data[type]) {
-        const value = data[type][id]
+      const values = data[type]
+      if (values != null && typeof values !== 'object') throw invalidArg(`the values of ${type} must be an object: { [id]: value }`)
+      for (const id in values) {
+        const value = values[id]
         types.push(type)
         ids.push(id)
         texts.push(value ? stringify(value, `the ${type} ${id}`) : null)
       }
     }
-    if (types.length === 0) return
     unwrap(await native.setKeys(handle, types, ids, texts, identityOf(state.creds)))
   }
 
@@ -93,6 +94,12 @@ function handled(promise) {
 
 function checkType(type) {
   if (typeof type !== 'string') throw invalidArg('type must be a string')
+}
+
+/** Numbers are taken too, as Baileys' template string takes them. */
+function checkIds(ids) {
+  const fits = Array.isArray(ids) && ids.every(id => typeof id === 'string' || typeof id === 'number')
+  if (!fits) throw invalidArg('ids must be an array of strings')
 }
 
 function put(object, key, value) {

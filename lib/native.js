@@ -5,8 +5,16 @@ const triple = `${process.platform}-${process.arch}${libc()}`
 
 function libc() {
   if (process.platform !== 'linux') return ''
-  // What the running Node is linked with, not what is installed.
-  return process.report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl'
+  const { report } = process
+  const { excludeNetwork } = report
+  // A host with many sockets would wait for the whole list of them.
+  report.excludeNetwork = true
+  try {
+    // What the running Node is linked with, not what is installed.
+    return report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl'
+  } finally {
+    report.excludeNetwork = excludeNetwork
+  }
 }
 
 function load() {

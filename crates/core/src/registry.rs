@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use auth_log::fs::{DiskFs, FileId};
 
@@ -18,6 +19,9 @@ use crate::store::{NotOpened, Opened, Store};
 type Slot = Arc<tokio::sync::Mutex<Weak<Store>>>;
 
 static SLOTS: LazyLock<Mutex<Slots>> = LazyLock::new(Mutex::default);
+
+/// How often a lock that another process holds is tried.
+const LOCK_POLL: Duration = Duration::from_millis(25);
 
 /// Slots are swept when there are more than this.
 const FIRST_SWEEP: usize = 64;
@@ -59,38 +63,56 @@ pub async fn open(
     path: PathBuf,
     options: FolderOptions,
 ) -> Result<Opened> {
+    let deadline = Instant::now() + options.lock_timeout;
     loop {
         let listeners = Listeners::default();
         listeners.add(environment, sink.clone());
         let folder = hold(Arc::new(DiskFs), path.clone(), options.create, listeners).await?;
-        let slot = slot(folder.id);
-        let mut slot = slot.lock().await;
-        let store = match slot.upgrade() {
-            Some(store) if store.is_finished() => {
-                store.released().await;
-                make(folder, &options).await?
-            }
-            Some(store) if store.format() == options.format => store,
-            Some(store) => return Err(other_format(folder, &options, &store).await),
-            None => make(folder, &options).await?,
-        };
-        *slot = Arc::downgrade(&store);
-        let listening = store.listeners().clone();
-        listening.add(environment, sink.clone());
-        match store.open(environment).await {
+        match open_held(environment, &sink, folder, &options).await {
             Ok(opened) if opened.creds.is_none() && !options.create => return Err(no_account(&path)),
             Ok(opened) => return Ok(opened),
+            // Another process has it; this one waits by a timer, and keeps nobody else from waiting.
+            Err(NotOpened::Failed(error)) if error.code() == Code::Locked && Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_POLL).await;
+            }
             Err(NotOpened::Failed(error)) => return Err(error),
-            // It was closing, gone or failed: once it has let go, the path is looked at anew.
-            Err(NotOpened::Finished) => store.released().await,
+            // It was closing, gone or failed, and has let go: the path is looked at anew.
+            Err(NotOpened::Finished) => {}
         }
     }
+}
+
+async fn open_held(
+    environment: EnvironmentId,
+    sink: &Sink,
+    folder: Arc<Folder>,
+    options: &FolderOptions,
+) -> Result<Opened, NotOpened> {
+    let slot = slot(folder.id);
+    let mut slot = slot.lock().await;
+    let store = match slot.upgrade() {
+        Some(store) if store.is_finished() => {
+            store.released().await;
+            make(folder, options).await
+        }
+        Some(store) if store.format() == options.format => Ok(store),
+        Some(store) => Err(other_format(folder, options, &store).await),
+        None => make(folder, options).await,
+    };
+    let store = store.map_err(NotOpened::Failed)?;
+    *slot = Arc::downgrade(&store);
+    store.listeners().add(environment, sink.clone());
+    let opened = store.open(environment).await;
+    if matches!(opened, Err(NotOpened::Finished)) {
+        store.released().await;
+    }
+    opened
 }
 
 async fn make(folder: Arc<Folder>, options: &FolderOptions) -> Result<Arc<Store>> {
     let (path, listeners) = (folder.path.clone(), folder.events.clone());
     let backend = FolderBackend::open(folder, options.clone()).await?;
-    Ok(Store::new(Box::new(backend), options.format, path, listeners))
+    Ok(Store::new(Arc::new(backend), options.format, path, listeners))
 }
 
 /// What is said when the folder is open in this process in the other format.

@@ -133,7 +133,7 @@ fn store(together: bool) -> (Arc<Store>, Arc<Told>) {
         creds: Mutex::default(),
     });
     let format = if together { Format::Native } else { Format::MultiFile };
-    let backend = Box::new(Fake(told.clone()));
+    let backend = Arc::new(Fake(told.clone()));
     (Store::new(backend, format, PathBuf::from("/fake"), Listeners::default()), told)
 }
 

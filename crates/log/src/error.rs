@@ -101,3 +101,21 @@ impl Error {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     [Errno::NOSPC, Errno::DQUOT].iter().any(|full| error.raw_os_error() == Some(full.raw_os_error()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_space_and_no_quota_are_full_and_nothing_else_is() {
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(matches!(Error::write("writing", "x", errno.into()), Error::Full { .. }));
+        }
+        for errno in [Errno::IO, Errno::FBIG, Errno::ROFS] {
+            assert!(matches!(
+                Error::write("writing", "x", errno.into()),
+                Error::Io { outcome_unknown: false, .. }
+            ));
+        }
+    }
+}

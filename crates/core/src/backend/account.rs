@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auth_log::Lock;
 use auth_log::format::Name;
+use auth_log::{Lock, Reader};
 
 use super::multi_file::MultiFileKeys;
 use super::native::NativeKeys;
@@ -56,7 +56,9 @@ fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> 
             Code::WrongFormat,
             format!(
                 "{path} holds both a native log ({log}) and key files ({} and others): another helper ran on a \
-                 native folder. Move out what you do not want, the log or the key files, and open it again",
+                 native folder. To keep the log: mkdir '{path}-key-files' && mv '{path}'/*-*.json \
+                 '{path}-key-files'. To keep the key files: mkdir '{path}-log' && mv '{path}'/keys.*.log \
+                 '{path}-log'. Then open it again",
                 key.file_name()
             ),
         ),
@@ -80,6 +82,22 @@ fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> 
     Err(Error::new(code, message).at(&folder.path))
 }
 
+/// Whether the log has keys, or cannot be read: a store that was opened and never written has none.
+fn has_keys(folder: &Folder, survey: &Survey) -> bool {
+    let empty = |reader: Option<Reader>| reader.is_none_or(|reader| reader.is_empty());
+    !survey.logs.is_empty() && !Reader::open(folder.dir.as_ref()).is_ok_and(empty)
+}
+
+fn fresh_beside_keys(folder: &Folder, format: Format) -> Event {
+    let message = match format {
+        Format::MultiFile => "there are keys but no creds.json: a new identity is made beside them",
+        Format::Native => {
+            "there is a log but no creds.json: a new identity is made, and the log is set aside at the first write"
+        }
+    };
+    Event::warning("fresh-identity-beside-keys", &folder.path, message)
+}
+
 /// An open account.
 pub struct Account {
     folder: Arc<Folder>,
@@ -99,21 +117,13 @@ impl Account {
             folder.remove(MARKER)?;
             folder.sync()?;
         }
+        let mut old_log = false;
         if creds.is_none() {
             folder.sync_parents()?;
-        }
-        if creds.is_none() && !(survey.keys.is_empty() && survey.logs.is_empty()) {
-            folder.events.emit(&Event::warning(
-                "fresh-identity-beside-keys",
-                &folder.path,
-                match format {
-                    Format::MultiFile => "there are keys but no creds.json: a new identity is made beside them",
-                    Format::Native => {
-                        "there is a log but no creds.json: a new identity is made, and the log is set aside at the \
-                         first write"
-                    }
-                },
-            ));
+            old_log = has_keys(&folder, &survey);
+            if old_log || !survey.keys.is_empty() {
+                folder.events.emit(&fresh_beside_keys(&folder, format));
+            }
         }
         let mut watch = Watch::default();
         if let Some(creds) = &creds {
@@ -121,9 +131,7 @@ impl Account {
         }
         let keys: Box<dyn KeyStore> = match format {
             Format::MultiFile => Box::new(MultiFileKeys::new(folder.clone())),
-            Format::Native => {
-                Box::new(NativeKeys::open(folder.clone(), lock, creds.is_none() && !survey.logs.is_empty())?)
-            }
+            Format::Native => Box::new(NativeKeys::open(folder.clone(), lock, old_log)?),
         };
         Ok(Self { folder, keys, watch: Mutex::new(watch) })
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use auth_log::fs::Fs;
 
@@ -19,8 +19,6 @@ use crate::value::Value;
 /// How long to wait before a folder that looks gone, or a file that looks torn, is looked at again: other
 /// programs remove files one by one, and released Baileys truncates before it writes.
 const SECOND_LOOK: Duration = Duration::from_millis(100);
-/// How often a held lock is tried.
-const LOCK_POLL: Duration = Duration::from_millis(25);
 /// The one key type whose loss Signal cannot mend by itself.
 const NO_SECOND_SOURCE: &str = "app-state-sync-key";
 
@@ -60,24 +58,22 @@ impl FolderBackend {
     /// Opens the account in a held folder. Nothing is made in it before its credentials are judged.
     ///
     /// # Errors
-    /// As [`judge`] and [`Account::open`]; `Locked`.
+    /// As [`judge`] and [`Account::open`]; `Locked`, at once.
     pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
-        let FolderOptions { format, create, .. } = options;
-        let judged = folder.clone();
-        run(Lane::Open, move || judge(&judged, format, create).map(drop)).await??;
-        let started = Instant::now();
-        let lock = loop {
-            if format != Format::Native || !options.lock {
-                break None;
-            }
-            let locked = folder.clone();
-            match run(Lane::Open, move || lock_store(&locked)).await?? {
-                Locking::Mine(lock) => break Some(lock),
-                Locking::Theirs(error) if started.elapsed() >= options.lock_timeout => return Err(error),
-                Locking::Theirs(_) => tokio::time::sleep(LOCK_POLL).await,
-            }
+        let FolderOptions { format, create, lock, .. } = options;
+        let opening = move || {
+            judge(&folder, format, create)?;
+            let lock = if lock && format == Format::Native {
+                match lock_store(&folder)? {
+                    Locking::Mine(lock) => Some(lock),
+                    Locking::Theirs(error) => return Err(error),
+                }
+            } else {
+                None
+            };
+            Account::open(folder, format, create, lock)
         };
-        run(Lane::Open, move || Account::open(folder, format, create, lock)).await?.map(|a| Self(Arc::new(a)))
+        run(Lane::Open, opening).await?.map(|account| Self(Arc::new(account)))
     }
 
     /// Does something on an account that is surely there, with what is stored now.

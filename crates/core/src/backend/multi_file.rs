@@ -7,7 +7,7 @@ use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
 use crate::folder::{Durability, Folder, Stamp};
 use crate::keys::{Key, file_name_part, known_type, stem_of_file};
-use crate::value::Value;
+use crate::value::{Value, is_json, is_plain};
 
 /// The keys of a multi-file folder.
 pub struct MultiFileKeys {
@@ -78,14 +78,14 @@ impl KeyStore for MultiFileKeys {
         let name = key.file_name();
         let of_key = |error: Error| error.of_key(&key.key_type, &key.id);
         let Some((text, stat)) = self.folder.read(&name).map_err(of_key)? else { return Ok(Found::Missing) };
-        let empty = text.is_empty();
-        let fault = match Value::check(text) {
-            Some(value) => return Ok(Found::Value(value)),
-            None if empty => "is empty",
-            None => "is not whole JSON",
-        };
+        if is_json(&text) {
+            return Ok(Found::Value(Value { plain: is_plain(&text), text: text.into() }));
+        }
+        let fault = if text.is_empty() { "is empty" } else { "is not whole JSON" };
         let known = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).get(&key.stem).copied();
-        let error = Error::new(Code::Corrupt, format!("{name} {fault}")).at(&self.folder.path_of(&name));
+        let error = Error::new(Code::Corrupt, format!("{name} {fault}"))
+            .at(&self.folder.path_of(&name))
+            .with(|details| details.text = Some(String::from_utf8_lossy(&text).into_owned()));
         Ok(Found::Corrupt { error: of_key(error), known: known == Some(stat.into()) })
     }
 

@@ -195,28 +195,23 @@ impl Copy<'_> {
 /// A target must be empty, or hold the remains of an unfinished run.
 fn check_free(folder: &Folder, survey: &Survey) -> Result<()> {
     let path = folder.path.display();
-    let exists = |what: String| {
-        Err(Error::new(
-            Code::Exists,
-            format!("{path} {what}: choose another folder, or remove it first (rm -r '{path}')"),
-        )
-        .at(&folder.path))
+    let exists = |what: String, way_out: &str| {
+        let message = format!("{path} {what}: choose another folder, or {way_out}");
+        Err(Error::new(Code::Exists, message).at(&folder.path))
     };
+    let remove = format!("remove it first (rm -r '{path}')");
     if survey.creds || !survey.creds_companions.is_empty() {
         let finished = survey.marker
             && read_creds(folder)?.is_some_and(|(creds, _)| marker_names(folder, &creds).unwrap_or(false));
-        return exists(if finished {
-            "holds the account already, whole".into()
-        } else {
-            "holds an account".into()
-        });
+        let what = if finished { "holds the account already, whole" } else { "holds an account" };
+        return exists(what.to_owned(), &remove);
     }
     let foreign = survey.foreign.iter().find(|name| !name.starts_with('.') && *name != "lost+found");
     let ours = survey.keys.iter().chain(&survey.unknown_keys).map(Key::file_name).next();
     let ours = ours.or_else(|| survey.logs.last().map(|n| auth_log::format::Name::Log(*n).to_string()));
     match (foreign, ours) {
-        (Some(name), _) => exists(format!("is not empty ({name})")),
-        (None, Some(name)) if !survey.marker => exists(format!("is not empty ({name})")),
+        (Some(name), _) => exists(format!("is not empty ({name})"), "empty it"),
+        (None, Some(name)) if !survey.marker => exists(format!("holds keys ({name})"), &remove),
         _ => Ok(()),
     }
 }

@@ -101,7 +101,10 @@ struct State {
 
 /// One account, open.
 pub struct Store {
-    backend: Box<dyn Backend>,
+    /// Dropped, with its descriptors, when this store reads no more.
+    backend: Mutex<Option<Arc<dyn Backend>>>,
+    /// As [`Backend::fails_together`].
+    fails_together: bool,
     format: Format,
     listeners: Listeners,
     path: PathBuf,
@@ -115,9 +118,10 @@ pub struct Store {
 impl Store {
     /// A store over an opened backend, without handles yet.
     #[must_use]
-    pub fn new(backend: Box<dyn Backend>, format: Format, path: PathBuf, listeners: Listeners) -> Arc<Self> {
+    pub fn new(backend: Arc<dyn Backend>, format: Format, path: PathBuf, listeners: Listeners) -> Arc<Self> {
         Arc::new(Self {
-            backend,
+            fails_together: backend.fails_together(),
+            backend: Mutex::new(Some(backend)),
             format,
             listeners,
             path,
@@ -183,6 +187,17 @@ impl Store {
     pub async fn released(&self) {
         // The sender is in `self`: it cannot be gone.
         let _ = self.released.subscribe().wait_for(|released| *released).await;
+    }
+
+    fn backend(&self) -> Result<Arc<dyn Backend>> {
+        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.clone().ok_or_else(|| closed().at(&self.path))
+    }
+
+    fn drop_backend(&self) {
+        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Outside the lock: its last owner closes files.
+        drop(backend);
     }
 
     fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, call: Call) {

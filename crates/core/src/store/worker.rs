@@ -99,12 +99,15 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     };
     let outcome = match refused {
         Some(error) => Err(error),
-        None => store.backend.commit(group).await,
+        None => match store.backend() {
+            Ok(backend) => backend.commit(group).await,
+            Err(error) => Err(error),
+        },
     };
     let (results, mut fatal): (Vec<Result<()>>, Option<Error>) = match outcome {
         Ok(results) => {
             let mut errors = results.iter().filter_map(|result| result.as_ref().err());
-            let fatal = errors.rfind(|error| store.backend.fails_together() && is_latching(error)).cloned();
+            let fatal = errors.rfind(|error| store.fails_together && is_latching(error)).cloned();
             (results, fatal)
         }
         Err(error) => {
@@ -115,7 +118,7 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     let not_tried = results
         .iter()
         .filter_map(|result| result.as_ref().err())
-        .find(|error| store.backend.fails_together() && error.code() == Code::Full)
+        .find(|error| store.fails_together && error.code() == Code::Full)
         .cloned();
     let mut behind = Vec::new();
     {
@@ -188,7 +191,12 @@ fn failed_before(error: &Error) -> Error {
 }
 
 async fn let_go(store: &Store) {
-    store.backend.abandon().await;
+    if let Ok(backend) = store.backend() {
+        backend.abandon().await;
+    }
+    if matches!(store.state().phase, Phase::Gone(_)) {
+        store.drop_backend();
+    }
     store.released.send_replace(true);
 }
 
@@ -202,7 +210,10 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
     let (environment, object, summary) = (last.environment, last.object, last.creds.summary);
     let result = match refused {
         Some(error) => Err(error),
-        None => store.backend.save_creds(last.creds.clone(), expected).await,
+        None => match store.backend() {
+            Ok(backend) => backend.save_creds(last.creds.clone(), expected).await,
+            Err(error) => Err(error),
+        },
     };
     let fatal = result.as_ref().err().filter(|error| matches!(error.code(), Code::Gone | Code::Failed));
     {
@@ -223,7 +234,10 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
 
 async fn one(store: &Arc<Store>, call: Call) {
     match call {
-        Call::List { key_type, reply } => reply(store.backend.list(key_type).await),
+        Call::List { key_type, reply } => reply(match store.backend() {
+            Ok(backend) => backend.list(key_type).await,
+            Err(error) => Err(error),
+        }),
         Call::Open { environment, reply } => reply(open(store, environment).await),
         Call::Close { environment, object, reply } => {
             let result = close(store, environment, object).await;
@@ -239,7 +253,10 @@ async fn one(store: &Arc<Store>, call: Call) {
 
 async fn open(store: &Arc<Store>, environment: EnvironmentId) -> Result<Opened, NotOpened> {
     let finished = refusal(&store.state()).is_some();
-    let loaded = if finished { None } else { Some(store.backend.load_creds().await) };
+    let loaded = match store.backend() {
+        Ok(backend) if !finished => Some(backend.load_creds().await),
+        _ => None,
+    };
     let (result, unused) = settle_open(store, environment, loaded);
     match &result {
         // Gone: this is what has found out.
@@ -302,7 +319,11 @@ async fn finish(store: &Store) -> Result<()> {
             break;
         }
     }
-    let result = store.backend.close().await;
+    let result = match store.backend() {
+        Ok(backend) => backend.close().await,
+        Err(error) => Err(error),
+    };
+    store.drop_backend();
     store.released.send_replace(true);
     result
 }
@@ -323,7 +344,11 @@ pub(super) async fn read(store: Arc<Store>) {
             let keys = call.keys.iter().zip(&call.answers);
             keys.filter(|(_, answer)| answer.is_none()).map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
-        let found = store.backend.read(calls.iter().flat_map(unanswered).collect()).await;
+        let keys = calls.iter().flat_map(unanswered).collect();
+        let found = match store.backend() {
+            Ok(backend) => backend.read(keys).await,
+            Err(error) => Err(error),
+        };
         match found {
             Err(error) => calls.into_iter().for_each(|call| (call.reply)(Err(error.clone()))),
             Ok(found) => {

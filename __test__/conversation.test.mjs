@@ -1,0 +1,73 @@
+// Real Signal sessions are the judge of a store: a ratchet that is lost, old, or mixed up decrypts nothing any more.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import test from 'node:test'
+import { migrateAuthState } from '../index.js'
+import { assertSameFolder, readFolder, tempFolder } from './support/accounts.mjs'
+import { RemoteParty } from './support/remote.mjs'
+import { rc14 } from './support/rc14.mjs'
+import { Conversation, Server } from './support/signal.mjs'
+
+const GROUP = '120363021234567890@g.us'
+const PHASE = 200
+const BETWEEN_RESTARTS = 50
+
+/** Bob's state goes through all of them, in this order; every folder but the first is made by the move before. */
+const PHASES = [
+  { backend: 'baileys', folder: 'first' },
+  { backend: 'multi-file', folder: 'first' },
+  { backend: 'native', folder: 'second', migrate: true },
+  { backend: 'multi-file', folder: 'third', migrate: true },
+  { backend: 'baileys', folder: 'third' },
+]
+
+test('a thousand messages decrypt across restarts and every backend', { timeout: 240_000 }, async t => {
+  const root = tempFolder(t)
+  const server = new Server()
+  const start = async (backend, folder) => {
+    const party = await RemoteParty.start({ backend, folder: join(root, folder), server })
+    t.after(() => party.stop({ kill: true }))
+    return party
+  }
+  const alice = await start('native', 'alice')
+  const bob = await start(PHASES[0].backend, PHASES[0].folder)
+  await alice.login({ phone: '491511111111', lid: '111111111111111', device: 5, name: 'Alice' })
+  await bob.login({ phone: '491522222222', lid: '222222222222222', device: 7, name: 'Bob' })
+  await bob.receiveToken(alice.jid)
+
+  const conversation = new Conversation({ alice, bob, group: GROUP })
+  for (const [number, { backend, folder, migrate }] of PHASES.entries()) {
+    if (number > 0) {
+      await bob.stop({ kill: number % 2 === 0 })
+      const to = join(root, folder)
+      if (migrate) await move(bob.folder, to)
+      await bob.restart({ backend, folder: to })
+      await alice.restart({ kill: number % 2 === 1 })
+    }
+    for (let sent = 0; sent < PHASE; sent += BETWEEN_RESTARTS) {
+      await conversation.talk(BETWEEN_RESTARTS)
+      // What is held back in the conversation arrives in the next process.
+      await bob.restart({ kill: bob.restarts % 2 === 1 })
+    }
+    t.diagnostic(`${conversation.received} messages, bob on ${backend}, ${bob.restarts} restarts`)
+  }
+  await conversation.deliverLate()
+  assert.equal(conversation.received, 1000)
+  assert.ok(bob.restarts > 20)
+
+  const { state } = await rc14.useMultiFileAuthState(bob.folder)
+  assert.equal(state.creds.me.id, bob.jid)
+})
+
+/** Moves the account, and sees that the source stayed as it was. */
+async function move(from, to) {
+  const before = readFolder(from)
+  const { verified, creds, counts } = await migrateAuthState({ from, to })
+  assert.equal(verified, true)
+  assert.equal(creds.copied, true)
+  assert.ok(counts.session >= 1 && counts['sender-key'] >= 2 && counts['pre-key'] > 800, JSON.stringify(counts))
+  const after = readFolder(from)
+  // The lock's text names whoever held it last.
+  for (const files of [before, after]) files.delete('keys.lock')
+  assertSameFolder(after, before)
+}

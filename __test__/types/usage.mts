@@ -1,0 +1,146 @@
+/**
+ * Compiled, never run, against each version of Baileys that `scripts/check-types.mjs` names as `baileys`.
+ */
+
+import { makeWASocket, proto, useMultiFileAuthState as baileysHelper } from 'baileys'
+import type {
+  AuthenticationCreds as BaileysCreds,
+  AuthenticationState as BaileysState,
+  SignalDataSet as BaileysDataSet,
+  SignalDataTypeMap as BaileysDataTypeMap,
+  SignalKeyStore as BaileysKeyStore,
+} from 'baileys'
+import {
+  AuthFileCorruptError,
+  AuthStateError,
+  BufferJSON,
+  initAuthCreds,
+  migrateAuthState,
+  useMultiFileAuthState,
+  useNativeAuthState,
+} from 'baileys-native-auth'
+import type {
+  AuthenticationCreds,
+  AuthenticationState,
+  AuthStateErrorCode,
+  AuthStateFormat,
+  AuthStateHandle,
+  MigrateResult,
+  MultiFileAuthStateOptions,
+  NativeAuthStateOptions,
+  SignalDataSet,
+  SignalDataTypeMap,
+  SignalKeyStore,
+} from 'baileys-native-auth'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const is = <T extends true>(): T | undefined => undefined
+
+export async function stateIsBaileysOwn() {
+  const multiFile = await useMultiFileAuthState('auth_info')
+  const native = await useNativeAuthState('auth_native', { lock: true, lockTimeoutMs: 100, create: false, proto })
+  const states: BaileysState[] = [multiFile.state, native.state, native.connectOptions.auth]
+  const keys: BaileysKeyStore = native.state.keys
+  const creds: BaileysCreds = initAuthCreds()
+  return { states, keys, creds }
+}
+
+export async function socketTakesIt() {
+  const { state, saveCreds, connectOptions } = await useMultiFileAuthState('auth_info')
+  const sock = makeWASocket({ auth: state })
+  sock.ev.on('creds.update', saveCreds)
+  sock.ev.on('creds.update', update => Object.assign(state.creds, update))
+  sock.ev.off('creds.update', saveCreds.bind(undefined, true))
+  makeWASocket({ ...connectOptions })
+  makeWASocket({ auth: { creds: state.creds, keys: { ...state.keys, set: data => state.keys.set(data) } } })
+}
+
+export async function theHandleReplacesBaileysOwn() {
+  let helper: { state: BaileysState; saveCreds: () => Promise<void> } = await baileysHelper('auth_info')
+  helper = await useMultiFileAuthState('auth_info')
+  helper = await useNativeAuthState('auth_native')
+  const signature: typeof baileysHelper = useMultiFileAuthState
+  return { helper, signature }
+}
+
+/** What Baileys makes goes in, and what comes out is what Baileys takes, type by type. */
+export async function valuesCrossBothWays(theirs: BaileysDataSet, ours: SignalDataSet, keys: SignalKeyStore) {
+  await keys.set(theirs)
+  const out: Pick<BaileysDataSet, keyof BaileysDataSet> = ours
+  const values: BaileysDataTypeMap = {} as SignalDataTypeMap
+  const sessions: { [id: string]: BaileysDataTypeMap['session'] } = await keys.get('session', ['a.0'])
+  const syncKeys = await keys.get('app-state-sync-key', ['AAAA'])
+  const message: proto.Message.IAppStateSyncKeyData | undefined = syncKeys['AAAA']
+  return { out, values, sessions, message }
+}
+
+export function credsCrossBothWays(theirs: BaileysCreds, ours: AuthenticationCreds, state: AuthenticationState) {
+  state.creds = theirs
+  const out: BaileysCreds = ours
+  const id: string | undefined = state.creds.me?.id
+  return { out, id }
+}
+
+export async function keysAreTyped(keys: SignalKeyStore) {
+  is<Equal<Awaited<ReturnType<typeof keys.get<'lid-mapping'>>>, { [id: string]: string }>>()
+  is<Equal<Awaited<ReturnType<typeof keys.get<'device-list'>>>, { [id: string]: string[] }>>()
+  is<Equal<Awaited<ReturnType<typeof keys.get<'session'>>>, { [id: string]: Uint8Array }>>()
+  for await (const { id, value } of keys.list('pre-key')) {
+    const key: Uint8Array = value.public
+    await keys.set({ 'pre-key': { [id]: null, [`${id}1`]: { ...value, public: key } } })
+  }
+  for await (const id of keys.listIds('a-type-of-tomorrow')) id.toUpperCase()
+  await keys.clear()
+  // @ts-expect-error a type that nobody knows
+  await keys.get('sesion', ['a.0'])
+  // @ts-expect-error ids are a list
+  await keys.get('session', 'a.0')
+  // @ts-expect-error a lid mapping is a string
+  await keys.set({ 'lid-mapping': { a: 1 } })
+  // @ts-expect-error the public half is missing
+  await keys.set({ 'pre-key': { 1: { private: new Uint8Array(32) } } })
+}
+
+export async function handlesAreDisposable() {
+  await using handle: AuthStateHandle = await useNativeAuthState('auth_native')
+  const disposable: AsyncDisposable = handle
+  await disposable[Symbol.asyncDispose]()
+  await handle.close()
+}
+
+export async function migrationSaysWhatItDid() {
+  const result: MigrateResult = await migrateAuthState({ from: 'auth_info', to: 'auth_native', verify: true })
+  is<Equal<typeof result.to.format, AuthStateFormat>>()
+  is<Equal<AuthStateFormat, 'multi-file' | 'native'>>()
+  const sessions: number | undefined = result.counts['session']
+  // @ts-expect-error `to` is missing
+  await migrateAuthState({ from: 'auth_info' })
+  // @ts-expect-error a misspelt option
+  await migrateAuthState({ from: 'auth_info', to: 'auth_native', verfiy: true })
+  return sessions
+}
+
+export function errorsHaveCodes(error: unknown) {
+  if (error instanceof AuthFileCorruptError) return error.cause
+  if (error instanceof AuthStateError) {
+    is<Equal<typeof error.code, AuthStateErrorCode>>()
+    // @ts-expect-error no such code
+    if (error.code === 'ERR_AUTH_LOKED') return undefined
+    return error.code === 'ERR_AUTH_LOCKED' ? error.pid : error.path
+  }
+  return JSON.parse(JSON.stringify(error, BufferJSON.replacer), BufferJSON.reviver)
+}
+
+export function optionsAreChecked() {
+  const native: NativeAuthStateOptions = { lockTimeoutMs: 1 }
+  const multiFile: MultiFileAuthStateOptions = { create: false }
+  // @ts-expect-error a misspelt option
+  void useNativeAuthState('auth_native', { lockTimeout: 1 })
+  // @ts-expect-error an option of the native store only
+  void useMultiFileAuthState('auth_info', { lock: false })
+  // @ts-expect-error the folder is missing
+  void useNativeAuthState()
+  // @ts-expect-error not a number
+  void useNativeAuthState('auth_native', { lockTimeoutMs: '1' })
+  return { native, multiFile }
+}

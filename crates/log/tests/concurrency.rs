@@ -1,0 +1,219 @@
+//! Threads that share a log: reads wait for nobody, commits for each other.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test fails by a panic"
+)]
+
+mod common;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use auth_log::fs::{Dir, File, Fs, Stat};
+use auth_log::sim::SimFs;
+use auth_log::{Attempt, Change, Holder, Log, try_lock};
+use common::{FOLDER, SALT};
+
+/// A disk whose syncs, once it is armed, say that they began and end only when they are told to.
+struct Slow<T: ?Sized> {
+    inner: Arc<T>,
+    gate: Arc<Gate>,
+}
+
+struct Gate {
+    armed: Mutex<bool>,
+    began: Mutex<Sender<()>>,
+    may_end: Mutex<Receiver<()>>,
+    /// What others do right after a file was opened.
+    meanwhile: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Gate {
+    fn pass(&self) {
+        if *self.armed.lock().unwrap() {
+            self.began.lock().unwrap().send(()).unwrap();
+            self.may_end.lock().unwrap().recv().unwrap();
+        }
+    }
+}
+
+impl Slow<dyn Dir> {
+    fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(Slow { inner: file, gate: Arc::clone(&self.gate) })
+    }
+}
+
+impl Dir for Slow<dyn Dir> {
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.inner.names()
+    }
+    fn stat_name(&self, name: &str) -> io::Result<Option<Stat>> {
+        self.inner.stat_name(name)
+    }
+    fn read_link(&self, name: &str) -> io::Result<PathBuf> {
+        self.inner.read_link(name)
+    }
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        self.inner.open_dir(path)
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(self.file(self.inner.open(name)?))
+    }
+    fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let file = self.inner.open_write(name)?;
+        if let Some(meanwhile) = self.gate.meanwhile.lock().unwrap().pop() {
+            meanwhile();
+        }
+        Ok(self.file(file))
+    }
+    fn create(&self, name: &str, mode: u32) -> io::Result<Arc<dyn File>> {
+        Ok(self.file(self.inner.create(name, mode)?))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.inner.sync_all()
+    }
+    fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        self.inner.set_owner(uid, gid)
+    }
+}
+
+impl File for Slow<dyn File> {
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.inner.write_at(bytes, offset)
+    }
+    fn set_len(&self, size: u64) -> io::Result<()> {
+        self.inner.set_len(size)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.gate.pass();
+        self.inner.sync()
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.inner.try_lock()
+    }
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.inner.set_mode(mode)
+    }
+    fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        self.inner.set_owner(uid, gid)
+    }
+}
+
+type Parts = (Arc<dyn Dir>, Arc<Gate>, Receiver<()>, Sender<()>);
+
+fn slow(inner: Arc<dyn Dir>) -> Parts {
+    let (began, has_begun) = channel();
+    let (let_end, may_end) = channel();
+    let gate = Gate {
+        armed: false.into(),
+        began: began.into(),
+        may_end: may_end.into(),
+        meanwhile: Mutex::default(),
+    };
+    let gate = Arc::new(gate);
+    (Arc::new(Slow { inner, gate: Arc::clone(&gate) }), gate, has_begun, let_end)
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
+    Change::Put { key, label: b"", flags: 0, value }
+}
+
+fn folder() -> Arc<dyn Dir> {
+    let fs = SimFs::new(0);
+    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
+    fs.open_dir(FOLDER.as_ref()).unwrap()
+}
+
+#[test]
+fn a_get_does_not_wait_for_a_sync_and_does_not_see_what_it_has_not_synced() {
+    let (slow, gate, has_begun, let_end) = slow(folder());
+    let (log, _) = Log::open(slow, SALT).unwrap();
+    log.commit(&[put(b"a", b"old")]).unwrap();
+    *gate.armed.lock().unwrap() = true;
+    thread::scope(|scope| {
+        let commit = scope.spawn(|| log.commit(&[put(b"a", b"new"), put(b"b", b"new")]));
+        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        // The commit hangs in its sync.
+        assert_eq!(log.get(b"a").unwrap().unwrap().bytes, b"old");
+        assert_eq!(log.get(b"b").unwrap(), None);
+        assert_eq!((log.len(), log.contains(b"b")), (1, false));
+        assert!(!commit.is_finished());
+        let_end.send(()).unwrap();
+        commit.join().unwrap().unwrap();
+        assert_eq!(log.get(b"b").unwrap().unwrap().bytes, b"new");
+    });
+}
+
+#[test]
+fn commits_of_many_threads_are_all_there() {
+    let folder = folder();
+    let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
+    thread::scope(|scope| {
+        for writer in 0..4u8 {
+            let log = &log;
+            scope.spawn(move || {
+                for round in 0..100u8 {
+                    log.commit(&[put(&[writer, round], &[writer; 50]), put(&[writer], &[round])]).unwrap();
+                    assert_eq!(log.get(&[writer]).unwrap().unwrap().bytes, [round]);
+                }
+            });
+        }
+    });
+    log.close().unwrap();
+    let (log, _) = Log::open(folder, SALT).unwrap();
+    assert_eq!(log.len(), 404);
+    for writer in 0..4 {
+        assert_eq!(log.get(&[writer]).unwrap().unwrap().bytes, [99]);
+        assert_eq!(log.get(&[writer, 42]).unwrap().unwrap().bytes, [writer; 50]);
+    }
+}
+
+#[test]
+fn a_lock_file_that_is_replaced_while_it_is_locked_is_not_the_lock() {
+    let inner = folder();
+    let (slow, gate, _began, _end) = slow(Arc::clone(&inner));
+    let me = Holder { pid: 1, host: "here".into(), started: "now".into() };
+    inner.create("keys.lock", 0o600).unwrap();
+    let replace = {
+        let inner = Arc::clone(&inner);
+        move || {
+            inner.remove("keys.lock").unwrap();
+            inner.create("keys.lock", 0o600).unwrap();
+        }
+    };
+    for times in [1, 5] {
+        gate.meanwhile.lock().unwrap().extend((0..times).map(|_| Box::new(replace.clone()) as Box<_>));
+        let Attempt::Acquired(lock) = try_lock(&*slow, &me).unwrap() else { panic!("nobody has it") };
+        assert!(lock.is_current(&*slow).unwrap());
+        assert!(matches!(try_lock(&*inner, &me).unwrap(), Attempt::Held(Some(_))));
+    }
+    gate.meanwhile.lock().unwrap().extend((0..100).map(|_| Box::new(replace.clone()) as Box<_>));
+    assert!(try_lock(&*slow, &me).is_err(), "not for ever");
+}

@@ -1,0 +1,85 @@
+//! The bytes on disk are the format: one file byte for byte, and a checksum over many; and the simulated disk
+//! does the same twice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test fails by a panic"
+)]
+
+mod common;
+
+use auth_log::fs::Fs;
+use auth_log::sim::{Random, SimFs};
+use auth_log::{Change, Log, Rules};
+use common::history::history_traced;
+use common::{FOLDER, LOG, SALT, scale};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn store(seed: u64) -> (SimFs, Log) {
+    let fs = SimFs::new(seed);
+    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
+    let (log, opened) = Log::open(fs.open_dir(FOLDER.as_ref()).unwrap(), SALT).unwrap();
+    assert!(opened.created);
+    (fs, log)
+}
+
+#[test]
+fn a_log_has_these_bytes() {
+    let (fs, log) = store(0);
+    log.commit(&[
+        Change::Put { key: b"pre-key-1", label: b"id", flags: 1, value: b"{\"k\":1}" },
+        Change::Delete { key: b"not there" },
+    ])
+    .unwrap();
+    log.commit(&[Change::Delete { key: b"pre-key-1" }]).unwrap();
+    log.close().unwrap();
+    let expected = include_str!("golden.hex");
+    let lines: Vec<&str> = expected.lines().map(|line| line.split('#').next().unwrap()).collect();
+    assert_eq!(hex(&fs.cached(LOG).unwrap()), lines.concat().replace(' ', ""));
+}
+
+#[test]
+fn many_logs_have_these_bytes() {
+    let mut all = Vec::new();
+    for seed in 0..40 {
+        let (fs, log) = store(seed);
+        let mut random = Random::new(seed);
+        for _ in 0..random.below(30) {
+            let value = vec![random.number().to_le_bytes()[0]; random.below(70_000) >> random.below(16)];
+            let key = [u8::try_from(random.below(9)).unwrap()];
+            let flags = random.number().to_le_bytes()[0];
+            let change = match random.below(8) {
+                0 => Change::Delete { key: &key },
+                1 => Change::Clear,
+                _ => Change::Put { key: &key, label: b"label", flags, value: &value },
+            };
+            if random.once_in(3) { log.append(&[change]).unwrap() } else { log.commit(&[change]).unwrap() }
+        }
+        if random.once_in(2) {
+            log.close().unwrap();
+        }
+        all.extend(fs.cached(LOG).unwrap());
+    }
+    println!("{} bytes", all.len());
+    assert_eq!(crc32fast::hash(&all), 2_308_379_209, "the format has changed: that needs a new version");
+}
+
+#[test]
+fn the_same_seed_ends_the_same() {
+    for seed in 0..scale(300) {
+        let run = |seed| {
+            history_traced(seed, Rules::default(), None, true)
+                .map(|world| (world.fs.operations(), world.fs.trace(), world.fs.image()))
+                .map_err(|(violation, _)| violation)
+                .unwrap()
+        };
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+}

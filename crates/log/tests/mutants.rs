@@ -1,0 +1,67 @@
+//! The tests tested: each rule of opening and of failure is broken in turn, and a random life of the store
+//! must find it out; with all rules kept, none may find anything. A disk that lies must be found out too.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test fails by a panic"
+)]
+
+mod common;
+
+use auth_log::sim::Lie;
+use auth_log::{Rule, Rules};
+use common::history::{history, history_traced};
+use common::scale;
+
+/// Lives until one finds a violation.
+fn lives_until_found(rules: Rules, lie: Option<Lie>, most: u64) -> Option<u64> {
+    (0..most).find(|seed| history(*seed, rules, lie).is_err())
+}
+
+#[test]
+fn the_rules_as_they_are_survive_every_random_history() {
+    let lives = scale(150_000);
+    for seed in 0..lives {
+        if let Err((violation, _)) = history(seed, Rules::default(), None) {
+            let trace = history_traced(seed, Rules::default(), None, true).err().unwrap().1;
+            panic!("seed {seed}: {violation}\n{}", trace.join("\n"));
+        }
+    }
+    println!("{lives} random histories, no violation");
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    let mut survivors = Vec::new();
+    for rule in Rule::ALL {
+        if rule == Rule::DamageIsNoTail {
+            continue; // no crash makes damage: tests/damage.rs breaks this one
+        }
+        match lives_until_found(Rules::without(rule), None, 60_000) {
+            Some(seed) => println!("without {rule:?}: caught in history {seed}"),
+            None => survivors.push(rule),
+        }
+    }
+    assert!(survivors.is_empty(), "nothing finds out that these are broken: {survivors:?}");
+}
+
+#[test]
+fn a_disk_that_is_too_kind_hides_a_mutant() {
+    // Were every rename durable at once, nobody would notice that opening does not sync the folder.
+    let mutant = Rules::without(Rule::FolderSynced);
+    assert_eq!(lives_until_found(mutant, Some(Lie::NamesDurableAtOnce), 5_000), None);
+    assert!(lives_until_found(mutant, None, 5_000).is_some());
+}
+
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    for lie in [Lie::SyncDoesNothing, Lie::FolderSyncDoesNothing, Lie::ZerosNotKept] {
+        let caught = lives_until_found(Rules::default(), Some(lie), 60_000);
+        println!("{lie:?}: caught in history {caught:?}");
+        assert!(caught.is_some(), "{lie:?} goes unnoticed");
+    }
+}
