@@ -143,7 +143,7 @@ export interface SignalKeyStore {
   get<T extends keyof SignalDataTypeMap>(type: T, ids: string[]): Promise<{ [id: string]: SignalDataTypeMap[T] }>
   /**
    * Writes any number of keys; a falsy value deletes. Values are captured before the call returns.
-   * Native: all or nothing, over a crash too, and on disk when it resolves.
+   * Native: all or nothing, over a crash too; what it survives when it resolves is the option `durability`'s.
    * Multi-file: each file all or nothing, handed to the operating system when it resolves.
    * @throws TypeError `ERR_AUTH_INVALID_ARG` for a value that `JSON.stringify` cannot write: nothing is written.
    */
@@ -199,6 +199,14 @@ export interface MultiFileAuthStateOptions extends AuthStateOptions {}
 /** What `useNativeAuthState` takes. */
 export interface NativeAuthStateOptions extends AuthStateOptions {
   /**
+   * When a `set` resolves, and what it survives then.
+   * - `'interval'` (default): handed to the operating system. It survives any end of the process, `kill -9` too. It
+   *   is synced within 100 ms, so that a power cut takes at most that from the sessions (Signal mends them), and
+   *   never an identity: `saveCreds` is on disk when it resolves, and everything set before it too.
+   * - `'sync'`: on disk. A power cut loses nothing that was acknowledged.
+   */
+  durability?: 'interval' | 'sync'
+  /**
    * Lock the store against other processes (default `true`). `false` is for file systems without locks, and only
    * where nothing else opens the folder.
    */
@@ -215,7 +223,7 @@ export function useMultiFileAuthState(folder: string, options?: MultiFileAuthSta
 
 /**
  * The native store: `creds.json` as Baileys writes it, and all keys in one append-only log. A `set` is all or
- * nothing, and on disk when it resolves.
+ * nothing; see `durability`.
  * @throws AuthStateError see `AuthStateErrorCode`
  */
 export function useNativeAuthState(folder: string, options?: NativeAuthStateOptions): Promise<AuthStateHandle>

@@ -210,6 +210,12 @@ for (const backend of backends) {
       assert.deepEqual(await keys.get('session', ['a']), { a: null })
     })
 
+    test('what cannot have been stored is missing', async t => {
+      const { keys } = await opened(t, backend)
+      const ids = ['x'.repeat(10_000), 'a\0b', '']
+      assert.deepEqual(await keys.get('session', ids), Object.fromEntries(ids.map(id => [id, null])))
+    })
+
     test('no id leads out of the folder', async t => {
       const { folder, keys } = await opened(t, backend)
       const around = path.dirname(folder)

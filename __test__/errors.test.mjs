@@ -61,13 +61,13 @@ for (const backend of backends) {
 
     test('an option that it does not know, or cannot use, is a TypeError and makes nothing', async t => {
       const folder = newPath(t)
-      const later = ['durability', 'migrateFrom', 'logger', 'onFatal', 'skipCorrupt']
+      const later = ['migrateFrom', 'logger', 'onFatal', 'skipCorrupt']
       const wrong = [
-        ...later.map(name => ({ [name]: 'sync' })), { crate: true }, { create: 'yes' }, { create: 1 }, { create: null }, { proto: 5 }, { proto: {} },
+        ...later.map(name => ({ [name]: 5 })), { crate: true }, { create: 'yes' }, { create: 1 }, { create: null }, { proto: 5 }, { proto: {} },
         null, 'x', 5,
         ...(backend.name === 'native'
           ? [{ lock: 'no' }, { lockTimeoutMs: -1 }, { lockTimeoutMs: NaN }, { lockTimeoutMs: '5' }, { lockTimeoutMs: Infinity }, { locktimeoutms: 5 }]
-          : [{ lock: true }, { lockTimeoutMs: 5 }]),
+          : [{ lock: true }, { lockTimeoutMs: 5 }, { durability: 'sync' }]),
       ]
       for (const options of wrong) {
         const error = await rejection(() => backend.open(folder, options))
@@ -285,6 +285,16 @@ describe('the other format', () => {
     assert.match(error.message, /migrateAuthState/)
     await assertRefused(native, folderWith(t, { 'pre-key-1.json': '{}' }), 'ERR_AUTH_NOT_MIGRATED')
     await assertRefused(native, folderWith(t, { 'pre-key-1.json': '{}' }), 'ERR_AUTH_NOT_MIGRATED', { create: false })
+  })
+
+  test('one folder is not opened as both in one process, and the one that is open goes on', async t => {
+    for (const [first, second] of [[multiFile, native], [native, multiFile]]) {
+      const { folder, keys, saveCreds } = await opened(t, first)
+      await saveCreds()
+      assert.equal((await rejection(() => second.open(folder))).code, 'ERR_AUTH_WRONG_FORMAT')
+      await keys.set({ session: { a: { n: 1 } } })
+      assert.deepEqual(await keys.get('session', ['a']), { a: { n: 1 } })
+    }
   })
 
   test('foreign files are no key files', async t => {

@@ -134,6 +134,17 @@ for (const backend of backends) {
   })
 }
 
+test('multi-file: they unlink everything but creds.json, under the live handle, which goes on', async t => {
+  const { folder, keys, saveCreds } = await opened(t, backends[0])
+  await saveCreds()
+  await keys.set({ session: { a: { n: 1 } }, 'pre-key': { 1: { n: 1 }, 2: { n: 2 } } })
+  for (const name of fs.readdirSync(folder)) if (name !== 'creds.json') fs.unlinkSync(path.join(folder, name))
+  assert.deepEqual(await keys.get('session', ['a']), { a: null })
+  await keys.set({ session: { b: { n: 2 } }, 'pre-key': { 1: null } })
+  await saveCreds()
+  assert.deepEqual(fs.readdirSync(folder).sort(), ['creds.json', 'session-b.json'])
+})
+
 describe('native: a new identity beside an old log', () => {
   const native = backends[1]
   const logs = folder => fs.readdirSync(folder).filter(name => /^keys\.\d+\./.test(name)).sort()

@@ -221,6 +221,30 @@ for (const backend of backends) {
       assert.equal(readJson(credsFile(folder)).nextPreKeyId, 99)
     })
 
+    test('saveCreds stores what is in state.creds, also when a program has put another object there', async t => {
+      const { folder, state, keys, saveCreds } = await opened(t, backend)
+      await saveCreds()
+      state.creds = { ...state.creds, me: { id: 'in a new object' } }
+      await saveCreds()
+      assert.equal(readJson(credsFile(folder)).me.id, 'in a new object')
+      await keys.set({ session: { a: { n: 1 } } })
+    })
+
+    test('whoever holds only one function of a handle holds the handle', async t => {
+      const { result } = await run(t, `
+        let { set } = (await auth.${backend.opener}(folder)).state.keys
+        let { saveCreds } = await auth.${backend.opener}(folder)
+        for (let n = 0; n < 10; n++) {
+          gc()
+          await new Promise(resolve => setTimeout(resolve, 10))
+        }
+        await saveCreds()
+        await set({ session: { a: { n: 1 } } })
+        report('works')
+      `, newPath(t))
+      assert.equal(result, 'works')
+    })
+
     test('many saves at once end with the last one', async t => {
       const { folder, state, saveCreds } = await opened(t, backend)
       const saves = []

@@ -109,6 +109,15 @@ for (const backend of backends) {
       await assertRejects(saveCreds, 'ERR_AUTH_STALE')
     })
 
+    test('an identity that somebody stored before the first save of a new one is not overwritten', async t => {
+      const { folder, keys, saveCreds } = await opened(t, backend)
+      write(folder, initAuthCreds())
+      const before = fs.readFileSync(credsFile(folder))
+      await assertRejects(saveCreds, 'ERR_AUTH_STALE')
+      await assertRejects(() => keys.set({ session: { a: { n: 1 } } }), 'ERR_AUTH_STALE')
+      assert.deepEqual(fs.readFileSync(credsFile(folder)), before)
+    })
+
     test('a torn creds.json is no evidence: set goes on, and saveCreds mends it', async t => {
       const { folder, state, keys, saveCreds } = await opened(t, backend)
       await saveCreds()

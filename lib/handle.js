@@ -17,11 +17,18 @@ async function useNativeAuthState(folder, options) {
   return open(checkFolder(folder), checkOptions(options, NATIVE), true)
 }
 
-async function open(folder, { create = true, lock = true, lockTimeoutMs = 10_000, proto }, isNative) {
+async function open(folder, options, isNative) {
+  const { create = true, durability = 'interval', lock = true, lockTimeoutMs = 10_000, proto } = options
   // Absolute at once: a later chdir is nothing to this call.
   const path = resolve(folder)
   const opened = unwrap(
-    await native.openAccount(environment, path, { native: isNative, create, lock, lockTimeoutMs })
+    await native.openAccount(environment, path, {
+      native: isNative,
+      create,
+      lock,
+      sync: durability === 'sync',
+      lockTimeoutMs
+    })
   )
   const creds = sharedCreds(opened.object, () => (opened.creds == null ? initAuthCreds() : parse(opened.creds, false)))
   return makeHandle(opened.handle, creds, proto, path)

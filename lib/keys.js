@@ -17,11 +17,16 @@ function makeKeys(handle, state, proto) {
     return proto ? proto.Message.AppStateSyncKeyData.fromObject(value) : appStateSyncKey(value)
   }
 
-  /** Pairs of id and value, `null` for what is missing. */
+  /** Id, value (`null` for what is missing) and whether it is there, for each. */
   async function read(type, ids) {
-    const { texts, toRevive } = unwrap(await native.getKeys(handle, type, ids))
+    const answer = native.getKeys(handle, type, ids)
+    // Without a turn of the event loop where nothing has to be waited for.
+    const { texts, toRevive } = answer instanceof Promise ? unwrap(await answer) : answer
     const revive = new Set(toRevive)
-    return ids.map((id, i) => [id, texts[i] == null ? null : decode(type, texts[i], !revive.has(i))])
+    return ids.map((id, i) => {
+      const there = texts[i] != null
+      return [id, there ? decode(type, texts[i], !revive.has(i)) : null, there]
+    })
   }
 
   async function get(type, ids) {
@@ -76,9 +81,9 @@ function makeKeys(handle, state, proto) {
   async function* entriesOf(type, promise) {
     const ids = await promise
     for (let at = 0; at < ids.length; at += LIST_CHUNK) {
-      for (const [id, value] of await read(type, ids.slice(at, at + LIST_CHUNK))) {
-        // What was deleted meanwhile is not there.
-        if (value !== null) yield { id, value }
+      for (const [id, value, there] of await read(type, ids.slice(at, at + LIST_CHUNK))) {
+        // Not what was deleted meanwhile.
+        if (there) yield { id, value }
       }
     }
   }

@@ -13,6 +13,7 @@ const COMMON = {
 const MULTI_FILE = COMMON
 const NATIVE = {
   ...COMMON,
+  durability: { is: value => value === 'interval' || value === 'sync', shape: "'interval' or 'sync'" },
   lock: ANY_BOOLEAN,
   lockTimeoutMs: {
     is: value => Number.isInteger(value) && value >= 0 && value <= 0xffffffff,

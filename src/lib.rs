@@ -11,15 +11,16 @@ mod options;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use auth_core::backend::{FolderOptions, Format, Write};
+use auth_core::backend::{Durability, FolderOptions, Format, Write};
 use auth_core::creds::{Creds, Identity, KeyPair, fresh_identity};
 use auth_core::error::{Code, Error};
 use auth_core::events::{EnvironmentId, Event, Level, Sink};
 use auth_core::keys::Key;
+use auth_core::migration::{self, Plan};
 use auth_core::store::Handle;
 use auth_core::value::Value;
-use auth_core::{migration, registry, runtime};
-use napi::bindgen_prelude::{External, Function, Object, Status, Uint8Array};
+use auth_core::{registry, runtime};
+use napi::bindgen_prelude::{Either, External, Function, Object, Status, Uint8Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result};
 use napi_derive::napi;
@@ -73,6 +74,7 @@ pub fn open_account<'env>(
         format: if options.native { Format::Native } else { Format::MultiFile },
         create: options.create,
         lock: options.lock,
+        durability: if options.sync { Durability::Sync } else { Durability::Interval },
         lock_timeout: std::time::Duration::from_millis(options.lock_timeout_ms.into()),
     };
     let started = runtime::spawn(async move {
@@ -83,7 +85,7 @@ pub fn open_account<'env>(
     Ok(promise)
 }
 
-/// Reads keys of one type.
+/// Reads keys of one type: at once when nothing has to be waited for, else a promise.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
@@ -93,28 +95,20 @@ pub fn get_keys<'env>(
     handle: &External<Handle>,
     key_type: String,
     ids: Vec<String>,
-) -> Result<Object<'env>> {
-    let (answer, promise) = Answer::new(env)?;
-    let keys: auth_core::error::Result<Vec<Option<Key>>> = ids
-        .into_iter()
-        .map(|id| match Key::new(key_type.as_str(), id) {
-            Ok(key) => Ok(Some(key)),
-            // What could not be written cannot be there.
-            Err(error) if error.code() == Code::InvalidArg => Ok(None),
-            Err(error) => Err(error),
-        })
-        .collect();
-    match keys {
-        Err(error) => answer.settle(Err(error)),
-        Ok(keys) => {
-            let present: Vec<bool> = keys.iter().map(Option::is_some).collect();
-            let reply = Box::new(move |values: auth_core::error::Result<Vec<Option<Value>>>| {
-                answer.settle(values.map(|values| Texts::new(&present, values)));
-            });
-            handle.read(keys.into_iter().flatten().collect(), reply);
-        }
+) -> Result<Either<Texts, Object<'env>>> {
+    // What could not be written cannot be there.
+    let keys: Vec<Option<Key>> = ids.into_iter().map(|id| Key::new(key_type.as_str(), id).ok()).collect();
+    let present: Vec<bool> = keys.iter().map(Option::is_some).collect();
+    let keys: Vec<Key> = keys.into_iter().flatten().collect();
+    if let Some(values) = handle.read_now(&keys) {
+        return Ok(Either::A(Texts::new(&present, values)));
     }
-    Ok(promise)
+    let (answer, promise) = Answer::new(env)?;
+    let reply = Box::new(move |values: auth_core::error::Result<Vec<Option<Value>>>| {
+        answer.settle(values.map(|values| Texts::new(&present, values)));
+    });
+    handle.read(keys, reply);
+    Ok(Either::B(promise))
 }
 
 /// Writes keys: `types`, `ids` and `texts` (`null` deletes) are parallel.
@@ -212,7 +206,9 @@ pub fn close_account<'env>(env: &'env Env, handle: &External<Handle>) -> Result<
 pub fn migrate<'env>(env: &'env Env, from: String, to: String, verify: bool) -> Result<Object<'env>> {
     let (answer, promise) = Answer::new(env)?;
     let started = runtime::spawn(async move {
-        let migrated = migration::migrate(PathBuf::from(from), PathBuf::from(to), verify).await;
+        let (from, to) = (PathBuf::from(from), PathBuf::from(to));
+        let plan = Plan { from, to, format: None, verify, lock_source: true };
+        let migrated = migration::migrate(plan).await;
         answer.settle(migrated.map(Migrated::from));
     });
     started.map_err(to_throw)?;

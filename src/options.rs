@@ -1,7 +1,7 @@
 //! What crosses the boundary: a struct a call.
 
 use auth_core::backend::Format;
-use auth_core::migration::Report;
+use auth_core::migration::{self, Report};
 use auth_core::store::{Handle, Opened};
 use auth_core::value::Value;
 use napi::bindgen_prelude::{Buffer, External};
@@ -19,6 +19,8 @@ pub struct OpenOptions {
     pub create: bool,
     /// Lock a native store. Default `true`.
     pub lock: bool,
+    /// A native `set` is on disk when it is answered; otherwise handed to the operating system. Default `false`.
+    pub sync: bool,
     /// How long to wait for the lock, in milliseconds: 0 to 2^32-1, default 10,000.
     pub lock_timeout_ms: u32,
 }
@@ -128,8 +130,22 @@ pub struct Place {
 pub struct Remark {
     /// The file.
     pub path: Option<String>,
+    /// The key's type.
+    #[napi(js_name = "type")]
+    pub key_type: Option<String>,
+    /// The key's id.
+    pub id: Option<String>,
+    /// Which field of the value.
+    pub field: Option<String>,
     /// For people.
     pub message: String,
+}
+
+impl From<migration::Remark> for Remark {
+    fn from(remark: migration::Remark) -> Self {
+        let migration::Remark { path, key_type, id, field, message } = remark;
+        Self { path, key_type, id, field, message }
+    }
 }
 
 /// What a migration did.
@@ -157,11 +173,7 @@ impl From<Report> for Migrated {
         Self {
             counts: report.counts.into_iter().collect(),
             verified: report.verified,
-            warnings: report
-                .remarks
-                .into_iter()
-                .map(|remark| Remark { path: Some(remark.path), message: remark.message })
-                .collect(),
+            warnings: report.remarks.into_iter().map(Remark::from).collect(),
             bytes: lossy(report.bytes),
             duration_ms: report.duration.as_secs_f64() * 1000.0,
             from: place(report.from.0, report.from.1),

@@ -152,7 +152,6 @@ const odd = (random, depth) => {
     () => vm.runInNewContext('({ a: [1, { b: 2 }] })'),
     () => (function () { return arguments })(1, 'two'),
     () => MyArray.from([1, inner()]),
-    // eslint-disable-next-line no-sparse-arrays
     () => [, 1, , inner(), ,],
     () => Object.assign([inner()], { extra: 1 }),
     () => [undefined, () => 1, Symbol('x'), inner()],

@@ -16,4 +16,5 @@ pub mod migration;
 pub mod registry;
 pub mod runtime;
 pub mod store;
+pub mod usable;
 pub mod value;

@@ -7,8 +7,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use auth_core::backend::Format;
-use auth_core::error::Code;
-use auth_core::migration::migrate_on;
+use auth_core::error::{Code, Result};
+use auth_core::migration::{Plan, Report, migrate_on};
 use auth_log::fs::Fs as _;
 use auth_log::sim::{Fault, SimFs};
 use common::{CRASHES, FORMATS, Keys, commit, creds, disk, files, open, sessions, set};
@@ -33,6 +33,11 @@ fn with_source(seed: u64, format: Format) -> SimFs {
     account.keys().close().unwrap();
     disk.open_dir(FROM.as_ref()).unwrap().sync_all().unwrap();
     disk
+}
+
+fn migrate(disk: &SimFs) -> Result<Report> {
+    let plan = Plan { from: FROM.into(), to: TO.into(), format: None, verify: true, lock_source: true };
+    migrate_on(disk, &plan)
 }
 
 fn other(format: Format) -> Format {
@@ -71,7 +76,7 @@ fn look(disk: &SimFs, format: Format, context: &str) -> bool {
 }
 
 fn run_again(disk: &SimFs, format: Format, whole: bool, context: &str) {
-    match migrate_on(disk, FROM.as_ref(), TO.as_ref(), true) {
+    match migrate(disk) {
         Ok(report) => assert_eq!(report.counts["session"], 3, "{context}"),
         Err(error) => assert!(whole && error.code() == Code::Exists, "{context}, again: {error}"),
     }
@@ -86,7 +91,7 @@ fn a_crash_at_any_operation_leaves_a_target_that_is_absent_unfinished_or_whole()
     for format in FORMATS {
         let healthy = with_source(0, format);
         let start = healthy.operations();
-        migrate_on(&healthy, FROM.as_ref(), TO.as_ref(), true).unwrap();
+        migrate(&healthy).unwrap();
         let source = contents(&healthy);
         for operation in 1..=healthy.operations() - start {
             for fault in CRASHES {
@@ -94,7 +99,7 @@ fn a_crash_at_any_operation_leaves_a_target_that_is_absent_unfinished_or_whole()
                     let disk = with_source(seed, format);
                     disk.fail_at(disk.operations() + operation, fault);
                     let context = format!("from {} {fault:?} at {operation}, seed {seed}", format.name());
-                    let result = migrate_on(&disk, FROM.as_ref(), TO.as_ref(), true);
+                    let result = migrate(&disk);
                     assert!(disk.is_down(), "{context}: {result:?}");
                     disk.restart();
                     let whole = look(&disk, other(format), &context);
@@ -121,14 +126,14 @@ fn a_failing_operation_leaves_a_target_that_is_absent_unfinished_or_whole() {
     for format in FORMATS {
         let healthy = with_source(0, format);
         let start = healthy.operations();
-        migrate_on(&healthy, FROM.as_ref(), TO.as_ref(), true).unwrap();
+        migrate(&healthy).unwrap();
         for operation in 1..=healthy.operations() - start {
             for fault in [Fault::Eio, Fault::NoSpace(5), Fault::Short] {
                 let disk = with_source(operation, format);
                 let source = contents(&disk);
                 disk.fail_at(disk.operations() + operation, fault);
                 let context = format!("from {} {fault:?} at {operation}", format.name());
-                let result = migrate_on(&disk, FROM.as_ref(), TO.as_ref(), true);
+                let result = migrate(&disk);
                 disk.heal();
                 let whole = look(&disk, other(format), &context);
                 assert!(whole || result.is_err(), "{context}");
@@ -146,7 +151,7 @@ fn a_corrupt_source_is_named_whole_and_nothing_is_made() {
     let disk = with_source(1, Format::MultiFile);
     disk.install("/from/session-2.json", b"{\"torn\":").unwrap();
     disk.install("/from/session-3.json", b"").unwrap();
-    let error = migrate_on(&disk, FROM.as_ref(), TO.as_ref(), true).unwrap_err();
+    let error = migrate(&disk).unwrap_err();
     assert_eq!(error.code(), Code::Corrupt);
     assert!(error.to_string().contains("session-2.json, session-3.json"), "{error}");
     assert!(disk.open_dir(TO.as_ref()).is_err());

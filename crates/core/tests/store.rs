@@ -29,6 +29,7 @@ struct Told {
     /// Commits and saves need a permit: a test that holds them back sees what waits.
     gate: Semaphore,
     together: bool,
+    interval: bool,
     next: Mutex<VecDeque<Next>>,
     /// What was done, in order.
     done: Mutex<Vec<String>>,
@@ -65,6 +66,24 @@ impl Fake {
 impl Backend for Fake {
     fn fails_together(&self) -> bool {
         self.0.together
+    }
+
+    fn synced_at_commit(&self) -> bool {
+        !self.0.interval
+    }
+
+    fn sync(&self) -> Future<'_, Result<()>> {
+        Box::pin(async {
+            self.note("sync");
+            match self.0.next.lock().unwrap().pop_front() {
+                Some(Next::Fail(code)) => Err(Error::new(code, "sync failed")),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn read_now(&self, _: &Key) -> Option<Option<Value>> {
+        None
     }
 
     fn load_creds(&self) -> Future<'_, Result<Option<Creds>>> {
@@ -124,9 +143,14 @@ impl Backend for Fake {
 }
 
 fn store(together: bool) -> (Arc<Store>, Arc<Told>) {
+    store_with(together, false)
+}
+
+fn store_with(together: bool, interval: bool) -> (Arc<Store>, Arc<Told>) {
     let told = Arc::new(Told {
         gate: Semaphore::new(0),
         together,
+        interval,
         next: Mutex::default(),
         done: Mutex::default(),
         keys: Mutex::default(),
@@ -293,6 +317,44 @@ fn a_failed_log_takes_no_more_writes_and_still_reads() {
         Some("abandon"),
         "it writes nothing more"
     );
+}
+
+#[test]
+fn a_write_that_is_answered_before_its_sync_is_synced_soon_and_seen_meanwhile() {
+    let (store, told) = store_with(true, true);
+    let handle = open(&store);
+    told.gate.add_permits(99);
+    answer(&set(&handle, "a", "1")).unwrap();
+    answer(&set(&handle, "b", "2")).unwrap();
+    // Not what the backend has: what is not on disk is read from memory.
+    told.keys.lock().unwrap().clear();
+    assert_eq!(get(&handle, "a").as_deref(), Some("1"));
+    let synced = || told.done.lock().unwrap().iter().any(|done| done == "sync");
+    assert!(!synced());
+    std::thread::yield_now();
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while !synced() || get(&handle, "a").is_some() {
+        assert!(std::time::Instant::now() < deadline, "never synced");
+        std::thread::yield_now();
+    }
+    assert_eq!(told.done.lock().unwrap().iter().filter(|done| *done == "sync").count(), 1);
+}
+
+#[test]
+fn a_sync_that_fails_later_ends_the_store_and_what_was_acknowledged_is_still_read() {
+    let (store, told) = store_with(true, true);
+    let handle = open(&store);
+    told.gate.add_permits(99);
+    answer(&set(&handle, "a", "1")).unwrap();
+    told.next.lock().unwrap().push_back(Next::Fail(Code::Io));
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while !told.done.lock().unwrap().iter().any(|done| done == "abandon") {
+        assert!(std::time::Instant::now() < deadline, "never failed");
+        std::thread::yield_now();
+    }
+    told.keys.lock().unwrap().clear();
+    assert_eq!(answer(&set(&handle, "b", "2")).unwrap_err().code(), Code::Failed);
+    assert_eq!(get(&handle, "a").as_deref(), Some("1"));
 }
 
 #[test]

@@ -8,12 +8,12 @@ use auth_log::{Lock, Reader};
 
 use super::multi_file::MultiFileKeys;
 use super::native::NativeKeys;
-use super::{Commit, Expected, Format, KeyStore, Write};
+use super::{Commit, Durability, Expected, Format, KeyStore, Write};
 use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
 use crate::folder::{
-    CREDS, Durability, Folder, Look, MARKER, Survey, Watch, no_account, read_creds, remove_stale,
+    CREDS, Folder, Look, MARKER, Reach, Survey, Watch, no_account, read_creds, remove_stale,
 };
 use crate::migration::marker_names;
 
@@ -110,7 +110,13 @@ impl Account {
     ///
     /// # Errors
     /// As [`judge`]; `Corrupt`, `UnsupportedVersion`, `Io`, `Full` of the log.
-    pub fn open(folder: Arc<Folder>, format: Format, create: bool, lock: Option<Lock>) -> Result<Self> {
+    pub fn open(
+        folder: Arc<Folder>,
+        format: Format,
+        create: bool,
+        lock: Option<Lock>,
+        durability: Durability,
+    ) -> Result<Self> {
         let Judged { creds, survey } = judge(&folder, format, create)?;
         remove_stale(&folder, &survey.temporaries)?;
         if survey.marker {
@@ -131,7 +137,7 @@ impl Account {
         }
         let keys: Box<dyn KeyStore> = match format {
             Format::MultiFile => Box::new(MultiFileKeys::new(folder.clone())),
-            Format::Native => Box::new(NativeKeys::open(folder.clone(), lock, old_log)?),
+            Format::Native => Box::new(NativeKeys::open(folder.clone(), lock, old_log, durability)?),
         };
         Ok(Self { folder, keys, watch: Mutex::new(watch) })
     }
@@ -172,7 +178,7 @@ impl Account {
     /// `Io`, `Full`, `Failed`.
     pub fn save_creds(&self, creds: &Creds) -> Result<()> {
         self.keys.sync()?;
-        self.folder.replace(CREDS, &creds.text, Durability::Synced)?;
+        self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
         let stamp = self.folder.stat(CREDS)?.map(Into::into);
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
         Ok(())

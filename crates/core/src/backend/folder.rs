@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use auth_log::fs::Fs;
 
-use super::{Account, Backend, Commit, Expected, Format, Found, Future, Locking, judge, lock_store};
+use super::{
+    Account, Backend, Commit, Durability, Expected, Format, Found, Future, Locking, judge, lock_store,
+};
 use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
 use crate::events::{Event, Listeners};
@@ -31,6 +33,8 @@ pub struct FolderOptions {
     pub create: bool,
     /// Native: take the store's lock.
     pub lock: bool,
+    /// Native: when a `set` is answered.
+    pub durability: Durability,
     /// Native: how long to wait for whoever holds it.
     pub lock_timeout: Duration,
 }
@@ -60,7 +64,7 @@ impl FolderBackend {
     /// # Errors
     /// As [`judge`] and [`Account::open`]; `Locked`, at once.
     pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
-        let FolderOptions { format, create, lock, .. } = options;
+        let FolderOptions { format, create, lock, durability, .. } = options;
         let opening = move || {
             judge(&folder, format, create)?;
             let lock = if lock && format == Format::Native {
@@ -71,7 +75,7 @@ impl FolderBackend {
             } else {
                 None
             };
-            Account::open(folder, format, create, lock)
+            Account::open(folder, format, create, lock, durability)
         };
         run(Lane::Open, opening).await?.map(|account| Self(Arc::new(account)))
     }
@@ -146,6 +150,19 @@ fn gone(account: &Account) -> Error {
 impl Backend for FolderBackend {
     fn fails_together(&self) -> bool {
         self.0.keys().fails_together()
+    }
+
+    fn synced_at_commit(&self) -> bool {
+        self.0.keys().synced_at_commit()
+    }
+
+    fn sync(&self) -> Future<'_, Result<()>> {
+        let account = self.0.clone();
+        Box::pin(async { run(Lane::Commit, move || account.keys().sync()).await? })
+    }
+
+    fn read_now(&self, key: &Key) -> Option<Option<Value>> {
+        self.0.keys().read_now(key)
     }
 
     fn load_creds(&self) -> Future<'_, Result<Option<Creds>>> {

@@ -88,6 +88,18 @@ fn stale(message: &str) -> Error {
     Error::new(Code::Stale, message)
 }
 
+/// When a `set` on the native store is answered, and what it survives then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Handed to the operating system: it survives any end of the process. On disk within 100 ms, so that a power cut
+    /// takes at most that from the ratchets, and never an identity: credentials are always synced, and everything set
+    /// before them with them.
+    #[default]
+    Interval,
+    /// On disk.
+    Sync,
+}
+
 /// One `set` or `clear`.
 #[derive(Debug)]
 pub enum Write {
@@ -95,6 +107,19 @@ pub enum Write {
     Set(Vec<(Key, Option<Value>)>),
     /// Deletes every key.
     Clear,
+}
+
+impl Write {
+    /// The bytes of its values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Write::Set(changes) => {
+                changes.iter().filter_map(|(_, value)| value.as_ref()).map(|value| value.text.len()).sum()
+            }
+            Write::Clear => 0,
+        }
+    }
 }
 
 /// A write and whom it is meant for.
@@ -110,6 +135,18 @@ pub struct Commit {
 pub trait Backend: Send + Sync {
     /// Whether a failed commit rejects every write behind it (an append-only log), or itself alone.
     fn fails_together(&self) -> bool;
+
+    /// Whether a commit that is done needs no [`Backend::sync`] any more.
+    fn synced_at_commit(&self) -> bool;
+
+    /// Makes all commits durable.
+    ///
+    /// # Errors
+    /// `Io`, `Full`, `Failed`: the store is finished then.
+    fn sync(&self) -> Future<'_, Result<()>>;
+
+    /// Reads a key without waiting for anything, when that is possible.
+    fn read_now(&self, key: &Key) -> Option<Option<Value>>;
 
     /// The stored credentials; `None` when nothing is stored.
     ///
@@ -170,6 +207,10 @@ pub enum Found {
 pub trait KeyStore: Send + Sync {
     /// As [`Backend::fails_together`].
     fn fails_together(&self) -> bool;
+    /// As [`Backend::synced_at_commit`].
+    fn synced_at_commit(&self) -> bool;
+    /// As [`Backend::read_now`].
+    fn read_now(&self, key: &Key) -> Option<Option<Value>>;
     /// Reads one key.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
-use crate::folder::{Durability, Folder, Stamp};
+use crate::folder::{Folder, Reach, Stamp};
 use crate::keys::{Key, file_name_part, known_type, stem_of_file};
 use crate::value::{Value, is_json, is_plain};
 
@@ -35,7 +35,7 @@ impl MultiFileKeys {
     fn write(&self, key: &Key, value: Option<&Value>) -> Result<()> {
         let name = key.file_name();
         let result = match value {
-            Some(value) => self.folder.replace(&name, &value.text, Durability::Written),
+            Some(value) => self.folder.replace(&name, &value.text, Reach::Handed),
             None => self.folder.remove(&name),
         };
         result.map_err(|error| error.of_key(&key.key_type, &key.id))
@@ -72,6 +72,15 @@ fn key_of(name: &str, own_types: &HashSet<String>) -> Option<Key> {
 impl KeyStore for MultiFileKeys {
     fn fails_together(&self) -> bool {
         false
+    }
+
+    fn synced_at_commit(&self) -> bool {
+        // Handed to the operating system is all that this format promises.
+        true
+    }
+
+    fn read_now(&self, _: &Key) -> Option<Option<Value>> {
+        None
     }
 
     fn read(&self, key: &Key) -> Result<Found> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use auth_log::{Attempt, Change, Holder, Lock, Log, try_lock};
 
-use super::{Found, KeyStore, Write, log_error};
+use super::{Durability, Found, KeyStore, Write, log_error};
 use crate::creds::random;
 use crate::error::{Code, Error, Result};
 use crate::folder::Folder;
@@ -93,6 +93,7 @@ pub struct NativeKeys {
     folder: Arc<Folder>,
     state: Mutex<State>,
     lock: Mutex<Option<Lock>>,
+    durability: Durability,
 }
 
 impl NativeKeys {
@@ -100,9 +101,14 @@ impl NativeKeys {
     ///
     /// # Errors
     /// `Corrupt`, `UnsupportedVersion`, `Io`, `Full`.
-    pub fn open(folder: Arc<Folder>, lock: Option<Lock>, fresh_identity: bool) -> Result<Self> {
+    pub fn open(
+        folder: Arc<Folder>,
+        lock: Option<Lock>,
+        fresh_identity: bool,
+        durability: Durability,
+    ) -> Result<Self> {
         let state = if fresh_identity { State::OldLog } else { State::Open(open_log(&folder)?) };
-        Ok(Self { folder, state: Mutex::new(state), lock: Mutex::new(lock) })
+        Ok(Self { folder, state: Mutex::new(state), lock: Mutex::new(lock), durability })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,22 +153,13 @@ fn open_log(folder: &Folder) -> Result<Arc<Log>> {
     Ok(Arc::new(log))
 }
 
-fn bytes_of(write: &Write) -> usize {
-    match write {
-        Write::Set(changes) => {
-            changes.iter().map(|(_, value)| value.as_ref().map_or(0, |v| v.text.len())).sum()
-        }
-        Write::Clear => 0,
-    }
-}
-
 /// Writes in frames: as many whole ones together as stay within [`FRAME_BYTES`], at least one.
 fn frames<'a, 'b>(writes: &'b [&'a Write]) -> impl Iterator<Item = &'b [&'a Write]> {
     let mut rest = writes;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |write: &&&Write| {
-            bytes += bytes_of(write);
+            bytes += write.bytes();
             bytes <= FRAME_BYTES
         };
         let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
@@ -172,7 +169,7 @@ fn frames<'a, 'b>(writes: &'b [&'a Write]) -> impl Iterator<Item = &'b [&'a Writ
     })
 }
 
-fn commit_frame(log: &Log, writes: &[&Write]) -> Result<(), auth_log::Error> {
+fn commit_frame(log: &Log, writes: &[&Write], durability: Durability) -> Result<(), auth_log::Error> {
     let labels: Vec<Vec<u8>> = writes
         .iter()
         .flat_map(|write| match write {
@@ -199,12 +196,31 @@ fn commit_frame(log: &Log, writes: &[&Write]) -> Result<(), auth_log::Error> {
             });
         }
     }
-    log.commit(&changes)
+    match durability {
+        Durability::Interval => log.append(&changes),
+        Durability::Sync => log.commit(&changes),
+    }
 }
 
 impl KeyStore for NativeKeys {
     fn fails_together(&self) -> bool {
         true
+    }
+
+    fn synced_at_commit(&self) -> bool {
+        self.durability == Durability::Sync
+    }
+
+    fn read_now(&self, key: &Key) -> Option<Option<Value>> {
+        // Held across system calls only while an old log is set aside: not waited for.
+        let log = match &*self.state.try_lock().ok()? {
+            State::OldLog => return Some(None),
+            State::Open(log) => log.clone(),
+        };
+        if !log.contains(key.stem.as_bytes()) {
+            return Some(None);
+        }
+        None
     }
 
     fn read(&self, key: &Key) -> Result<Found> {
@@ -233,7 +249,7 @@ impl KeyStore for NativeKeys {
                 // What stands behind a failed commit is not tried.
                 Some(error) if error.code() == Code::Full => Err(error.clone()),
                 Some(_) => Err(self.error(auth_log::Error::Failed)),
-                None => commit_frame(&log, frame).map_err(|error| self.error(error)),
+                None => commit_frame(&log, frame, self.durability).map_err(|error| self.error(error)),
             };
             if let Err(error) = &result {
                 // Too large for a frame is that set's own fault.

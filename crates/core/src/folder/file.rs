@@ -17,9 +17,9 @@ const MAX_LINKS: usize = 40;
 
 /// How far a replaced file must have come when [`Folder::replace`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub enum Reach {
     /// Handed to the operating system: survives the end of the process, not a power cut.
-    Written,
+    Handed,
     /// On disk: data synced before the rename, the folder after it.
     Synced,
 }
@@ -76,7 +76,7 @@ impl Folder {
     ///
     /// # Errors
     /// `Io`, `Full`; the temporary is removed and the old content stays.
-    pub fn replace(&self, name: &str, bytes: &[u8], durability: Durability) -> Result<()> {
+    pub fn replace(&self, name: &str, bytes: &[u8], reach: Reach) -> Result<()> {
         let failed = |doing: &str, error: &io::Error| self.io(doing, name, error);
         let place = match self.dir.stat_name(name) {
             Ok(Some(stat)) if stat.kind == Kind::Link => self.follow(name)?,
@@ -89,7 +89,7 @@ impl Folder {
         let dir = place.dir(self);
         let temporary = temporary_name(unique());
         let result = self
-            .write_temporary(dir, &temporary, bytes, &place, durability)
+            .write_temporary(dir, &temporary, bytes, &place, reach)
             .and_then(|()| dir.rename(&temporary, &place.name));
         if let Err(error) = result {
             // Best effort: what stays is found and removed by a later open.
@@ -103,9 +103,9 @@ impl Folder {
                 "cannot be replaced by a rename (is it mounted by itself?): it is written in place, where a crash \
                  can leave half of it",
             ));
-            write_in_place(dir, &place.name, bytes, durability).map_err(|error| failed("write", &error))?;
+            write_in_place(dir, &place.name, bytes, reach).map_err(|error| failed("write", &error))?;
         }
-        if durability == Durability::Synced {
+        if reach == Reach::Synced {
             sync_dir(dir).map_err(|error| failed("sync the folder of", &error))?;
         }
         Ok(())
@@ -117,7 +117,7 @@ impl Folder {
         temporary: &str,
         bytes: &[u8],
         place: &Place,
-        durability: Durability,
+        reach: Reach,
     ) -> io::Result<()> {
         let file = dir.create(temporary, place.stat.map_or(FILE_MODE, |old| old.mode & FILE_MODE))?;
         write_all(file.as_ref(), bytes, 0).map_err(|short| short.error)?;
@@ -134,7 +134,7 @@ impl Folder {
         if own.mode != model.mode {
             ignore_forbidden(file.set_mode(model.mode))?;
         }
-        if durability == Durability::Synced { file.sync() } else { Ok(()) }
+        if reach == Reach::Synced { file.sync() } else { Ok(()) }
     }
 
     fn follow(&self, name: &str) -> Result<Place> {
@@ -170,11 +170,11 @@ impl Place {
     }
 }
 
-fn write_in_place(dir: &dyn Dir, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
+fn write_in_place(dir: &dyn Dir, name: &str, bytes: &[u8], reach: Reach) -> io::Result<()> {
     let file = dir.open_write(name)?;
     write_all(file.as_ref(), bytes, 0).map_err(|short| short.error)?;
     file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
-    if durability == Durability::Synced { file.sync() } else { Ok(()) }
+    if reach == Reach::Synced { file.sync() } else { Ok(()) }
 }
 
 fn read_whole(file: &dyn File, size: u64) -> io::Result<Vec<u8>> {

@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result, errno_name};
 use crate::events::Listeners;
 
 pub use creds_file::{CREDS, Look, Stamp, Watch, no_account, read_creds};
-pub use file::{Durability, not_found};
+pub use file::{Reach, not_found};
 pub use survey::{MARKER, Survey, is_temporary, remove_stale};
 
 /// Permission bits of a new folder: nobody but its owner.

@@ -19,19 +19,55 @@ use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 use crate::folder::{Folder, MARKER};
-use crate::keys::known_type;
+use crate::keys::{Key, known_type};
 use crate::registry;
 use crate::runtime::{Lane, run};
+use crate::usable::{Unusable, unusable};
 use source::Source;
 use target::Target;
 
-/// What was left out, and why.
-#[derive(Clone, Debug)]
+/// Something that the owner should know: a file that was left out, or a value that Baileys cannot use.
+#[derive(Clone, Debug, Default)]
 pub struct Remark {
     /// The file.
-    pub path: String,
+    pub path: Option<String>,
+    /// The key's type.
+    pub key_type: Option<String>,
+    /// The key's id.
+    pub id: Option<String>,
+    /// Which field of the value.
+    pub field: Option<String>,
     /// For people.
     pub message: String,
+}
+
+impl Remark {
+    /// A value that Baileys could not use.
+    #[must_use]
+    pub fn unusable(key: &Key, fault: Unusable) -> Self {
+        Self {
+            path: None,
+            key_type: Some(key.key_type.clone()),
+            id: Some(key.id.clone()),
+            field: Some(fault.field.to_owned()).filter(|field| !field.is_empty()),
+            message: format!("Baileys cannot use this value: it should be {}", fault.should_be),
+        }
+    }
+}
+
+/// What is moved, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The source.
+    pub from: PathBuf,
+    /// The target.
+    pub to: PathBuf,
+    /// The target's format; `None` is the other one than the source's.
+    pub format: Option<Format>,
+    /// Read every value back and compare it.
+    pub verify: bool,
+    /// Take the source's lock, so that nobody writes it meanwhile. Without it a copy of one moment is made.
+    pub lock_source: bool,
 }
 
 /// What a migration did.
@@ -58,15 +94,17 @@ pub struct Report {
 /// # Errors
 /// `Corrupt` (all bad files in one error, or a copy that differs), `Exists`, `Locked`, `WrongFormat`, `Changed`,
 /// `Incomplete` (of the source), `Io`, `Full`. The target does not open then, or was not touched.
-pub async fn migrate(from: PathBuf, to: PathBuf, verify: bool) -> Result<Report> {
+pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-    let (looked, path) = (fs.clone(), from.clone());
+    let (looked, path, from) = (fs.clone(), plan.from.clone(), plan.from.clone());
     let id = run(Lane::Open, move || {
         Folder::open(looked.as_ref(), &path, &Listeners::default())
             .map(|folder| folder.map(|folder| folder.id))
     })
     .await??;
-    if let Some(open) = id.and_then(registry::open_format).filter(|format| *format == Format::Native) {
+    if let Some(open) =
+        id.and_then(registry::open_format).filter(|format| plan.lock_source && *format == Format::Native)
+    {
         let (path, format) = (from.display(), open.name());
         return Err(Error::new(
             Code::Locked,
@@ -75,15 +113,16 @@ pub async fn migrate(from: PathBuf, to: PathBuf, verify: bool) -> Result<Report>
         .at(&from)
         .with(|details| details.pid = Some(std::process::id())));
     }
-    run(Lane::Open, move || migrate_on(fs.as_ref(), &from, &to, verify)).await?
+    run(Lane::Open, move || migrate_on(fs.as_ref(), &plan)).await?
 }
 
 /// The same, blocking, on any file system.
 ///
 /// # Errors
 /// As [`migrate`].
-pub fn migrate_on(fs: &dyn Fs, from: &Path, to: &Path, verify: bool) -> Result<Report> {
+pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
     let started = Instant::now();
+    let Plan { from, to, verify, .. } = plan;
     if to.starts_with(from) && to != from {
         return Err(Error::new(
             Code::InvalidArg,
@@ -91,24 +130,26 @@ pub fn migrate_on(fs: &dyn Fs, from: &Path, to: &Path, verify: bool) -> Result<R
         )
         .at(to));
     }
-    let source = Source::open(fs, from)?;
+    let source = Source::open(fs, from, plan.lock_source)?;
     source.check()?;
-    let format = match source.format() {
+    let format = plan.format.unwrap_or(match source.format() {
         Format::MultiFile => Format::Native,
         Format::Native => Format::MultiFile,
-    };
+    });
     let target = Target::begin(fs, to, format, source.creds())?;
     let mut counts = BTreeMap::new();
     let mut bytes = length(&source.creds().text);
+    let mut remarks = source.remarks();
     let mut writer = target.writer()?;
     source.for_each(&mut |key, value| {
         let counted = known_type(&key.stem).map_or("unknown", |_| key.key_type.as_str());
         *counts.entry(counted.to_owned()).or_insert(0) += 1;
         bytes += length(&value.text);
+        remarks.extend(unusable(&key.key_type, &value.text).map(|fault| Remark::unusable(&key, fault)));
         writer.put(key, value)
     })?;
     writer.finish()?;
-    if verify {
+    if *verify {
         let copy = target.read_back()?;
         let mut left = copy.len();
         source.for_each(&mut |key, value| {
@@ -126,8 +167,8 @@ pub fn migrate_on(fs: &dyn Fs, from: &Path, to: &Path, verify: bool) -> Result<R
     target.publish(source.creds())?;
     Ok(Report {
         counts,
-        verified: verify,
-        remarks: source.remarks(),
+        verified: *verify,
+        remarks,
         bytes,
         duration: started.elapsed(),
         from: (source.format(), from.display().to_string()),

@@ -34,13 +34,14 @@ enum Keys {
 
 impl Source {
     /// Judges the folder and takes in what is in it.
-    pub fn open(fs: &dyn auth_log::fs::Fs, path: &Path) -> Result<Self> {
+    pub fn open(fs: &dyn auth_log::fs::Fs, path: &Path, take_lock: bool) -> Result<Self> {
         let folder =
             Arc::new(Folder::open(fs, path, &Listeners::default())?.ok_or_else(|| no_account(path))?);
         let format = if Survey::of(&folder)?.logs.is_empty() { Format::MultiFile } else { Format::Native };
         let lock = match format {
             Format::MultiFile => None,
-            Format::Native => lock(&folder)?,
+            Format::Native if take_lock => lock(&folder)?,
+            Format::Native => None,
         };
         let creds_stamp = folder.stat(CREDS)?.map(Stamp::from);
         let Judged { creds, survey } = judge(&folder, format, false)?;
@@ -137,8 +138,9 @@ impl Source {
     pub fn remarks(&self) -> Vec<Remark> {
         let left = self.survey.foreign.iter().chain(&self.survey.creds_companions);
         left.map(|name| Remark {
-            path: self.folder.path_of(name).display().to_string(),
+            path: Some(self.folder.path_of(name).display().to_string()),
             message: "is not part of the account, and stays where it is".to_owned(),
+            ..Remark::default()
         })
         .collect()
     }

@@ -11,7 +11,7 @@ use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error};
 use crate::creds::{Creds, random};
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
-use crate::folder::{CREDS, Durability, FILE_MODE, Folder, MARKER, Survey, read_creds};
+use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, Reach, Survey, read_creds};
 use crate::keys::Key;
 use crate::value::Value;
 
@@ -41,7 +41,7 @@ impl Target {
         let survey = Survey::of(&folder)?;
         check_free(&folder, &survey)?;
         folder.sync_parents()?;
-        folder.replace(MARKER, marker_text(creds).as_bytes(), Durability::Synced)?;
+        folder.replace(MARKER, marker_text(creds).as_bytes(), Reach::Synced)?;
         remove_remains(&folder, &survey)?;
         Ok(Self { folder, format, _lock: lock })
     }
@@ -80,7 +80,7 @@ impl Target {
 
     /// Writes the credentials, and takes the marker away: from here on the account opens.
     pub fn publish(&self, creds: &Creds) -> Result<()> {
-        self.folder.replace(CREDS, &creds.text, Durability::Synced)?;
+        self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
         self.folder.remove(MARKER)?;
         self.folder.sync()
     }

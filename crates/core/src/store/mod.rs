@@ -24,7 +24,10 @@ use crate::runtime;
 use crate::value::Value;
 pub use objects::ObjectId;
 use objects::Objects;
-use pending::{Pending, Sequence};
+use pending::{Pending, Sequence, Unsynced};
+
+/// More keys than this are read on the pool: the JavaScript thread has other things to do.
+const MAX_READ_NOW: usize = 64;
 
 /// How a call is answered: once, on whatever thread. Dropped unanswered only when a bug of ours met a panic.
 pub type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
@@ -65,9 +68,21 @@ struct SaveCall {
 enum Call {
     Write(WriteCall),
     Save(SaveCall),
-    List { key_type: String, reply: Reply<Vec<String>> },
-    Open { environment: EnvironmentId, reply: Box<dyn FnOnce(Result<Opened, NotOpened>) + Send> },
-    Close { environment: EnvironmentId, object: ObjectId, reply: Option<Reply<()>> },
+    /// Syncs what was answered before it was on disk.
+    Sync,
+    List {
+        key_type: String,
+        reply: Reply<Vec<String>>,
+    },
+    Open {
+        environment: EnvironmentId,
+        reply: Box<dyn FnOnce(Result<Opened, NotOpened>) + Send>,
+    },
+    Close {
+        environment: EnvironmentId,
+        object: ObjectId,
+        reply: Option<Reply<()>>,
+    },
 }
 
 struct ReadCall {
@@ -96,7 +111,16 @@ struct State {
     reads: VecDeque<ReadCall>,
     reading: bool,
     pending: Pending,
+    unsynced: Unsynced,
+    /// A sync is on its way.
+    sync_is_due: bool,
     objects: Objects,
+}
+
+impl State {
+    fn settle_synced(&mut self) {
+        self.unsynced.settle(&mut self.pending);
+    }
 }
 
 /// One account, open.
@@ -105,6 +129,8 @@ pub struct Store {
     backend: Mutex<Option<Arc<dyn Backend>>>,
     /// As [`Backend::fails_together`].
     fails_together: bool,
+    /// As [`Backend::synced_at_commit`].
+    synced_at_commit: bool,
     format: Format,
     listeners: Listeners,
     path: PathBuf,
@@ -121,6 +147,7 @@ impl Store {
     pub fn new(backend: Arc<dyn Backend>, format: Format, path: PathBuf, listeners: Listeners) -> Arc<Self> {
         Arc::new(Self {
             fails_together: backend.fails_together(),
+            synced_at_commit: backend.synced_at_commit(),
             backend: Mutex::new(Some(backend)),
             format,
             listeners,
@@ -133,6 +160,8 @@ impl Store {
                 reads: VecDeque::new(),
                 reading: false,
                 pending: Pending::default(),
+                unsynced: Unsynced::default(),
+                sync_is_due: false,
                 objects: Objects::default(),
             }),
             released: watch::Sender::new(false),
@@ -246,6 +275,24 @@ impl Handle {
                 self.store.enqueue(state, Call::Save(SaveCall { creds, environment, object, reply }));
             }
         }
+    }
+
+    /// Reads keys without waiting, when that is possible: from the writes on their way, an index or the page cache.
+    /// Sees every write made before, acknowledged or not. `None`: use [`Handle::read`].
+    #[must_use]
+    pub fn read_now(&self, keys: &[Key]) -> Option<Vec<Option<Value>>> {
+        if keys.len() > MAX_READ_NOW {
+            return None;
+        }
+        let pending: Vec<_> = {
+            let state = self.readable().ok()?;
+            keys.iter().map(|key| state.pending.get(key)).collect()
+        };
+        if pending.iter().all(Option::is_some) {
+            return Some(pending.into_iter().map(Option::flatten).collect());
+        }
+        let backend = self.store.backend().ok()?;
+        keys.iter().zip(pending).map(|(key, found)| found.or_else(|| backend.read_now(key))).collect()
     }
 
     /// Reads keys: sees every write made before, acknowledged or not.

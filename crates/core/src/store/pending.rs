@@ -1,6 +1,7 @@
 //! Writes that were made and are not in the backend yet: a `get` sees them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::backend::Write;
 use crate::keys::Key;
@@ -57,6 +58,39 @@ impl Pending {
                 self.cleared = self.cleared.filter(|newest| *newest != sequence);
             }
         }
+    }
+}
+
+/// Writes that are handed to the operating system and not on disk yet: their values stay pending.
+#[derive(Default)]
+pub struct Unsynced {
+    writes: Vec<(Sequence, Arc<Write>)>,
+    bytes: usize,
+}
+
+impl Unsynced {
+    /// Adds a write that was acknowledged.
+    pub fn push(&mut self, sequence: Sequence, write: &Arc<Write>) {
+        self.bytes += write.bytes();
+        self.writes.push((sequence, write.clone()));
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// How many bytes of values they have.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// They are on disk.
+    pub fn settle(&mut self, pending: &mut Pending) {
+        for (sequence, write) in self.writes.drain(..) {
+            pending.settle(sequence, &write);
+        }
+        self.bytes = 0;
     }
 }
 

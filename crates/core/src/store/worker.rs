@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, Store, WriteCall};
 use crate::backend::{Commit, Expected};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::EnvironmentId;
+
+/// How long a write may wait for its sync when it was answered before it: 100 ms with the sync itself.
+const SYNC_AFTER: Duration = Duration::from_millis(80);
+/// Values that are kept in memory until they are synced, in bytes, at the most.
+const MAX_UNSYNCED_BYTES: usize = 8 << 20;
 
 /// What is taken from the queue at a time.
 enum Step {
@@ -42,6 +48,7 @@ impl Drop for OnPanic {
             let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
             drop(state);
             drop(dropped);
+            store.drop_backend();
             store.released.send_replace(true);
         }
     }
@@ -123,8 +130,12 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     let mut behind = Vec::new();
     {
         let mut state = store.state();
-        for call in &calls {
-            state.pending.settle(call.sequence, &call.write);
+        for (call, result) in calls.iter().zip(&results) {
+            if result.is_ok() && !store.synced_at_commit {
+                state.unsynced.push(call.sequence, &call.write);
+            } else {
+                state.pending.settle(call.sequence, &call.write);
+            }
         }
         if not_tried.is_some() {
             behind = writes_behind(&mut state);
@@ -144,6 +155,51 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     }
     if fatal.take().is_some() {
         let_go(store).await;
+    } else {
+        sync_soon(store).await;
+    }
+}
+
+/// Sees to it that what is handed to the operating system alone is on disk within [`SYNC_AFTER`] and a sync.
+async fn sync_soon(store: &Arc<Store>) {
+    let too_much = {
+        let mut state = store.state();
+        if state.unsynced.is_empty() {
+            return;
+        }
+        let too_much = state.unsynced.bytes() > MAX_UNSYNCED_BYTES;
+        if !too_much && std::mem::replace(&mut state.sync_is_due, true) {
+            return;
+        }
+        too_much
+    };
+    if too_much {
+        return sync(store).await;
+    }
+    let later = store.clone();
+    store.start(async move {
+        tokio::time::sleep(SYNC_AFTER).await;
+        later.enqueue(later.state(), Call::Sync);
+    });
+}
+
+async fn sync(store: &Arc<Store>) {
+    let due = {
+        let mut state = store.state();
+        state.sync_is_due = false;
+        !state.unsynced.is_empty() && refusal(&state).is_none()
+    };
+    let result = match store.backend() {
+        Ok(backend) if due => backend.sync().await,
+        _ => return,
+    };
+    match result {
+        Ok(()) => store.state().settle_synced(),
+        Err(error) => {
+            // What was acknowledged stays in memory, and is read from there.
+            end(&mut store.state(), &error);
+            let_go(store).await;
+        }
     }
 }
 
@@ -219,7 +275,11 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
     {
         let mut state = store.state();
         match (&result, fatal) {
-            (Ok(()), _) => state.objects.saved(environment, object, &summary),
+            (Ok(()), _) => {
+                state.objects.saved(environment, object, &summary);
+                // Everything set before was synced before the credentials were written.
+                state.settle_synced();
+            }
             (Err(_), Some(error)) if refusal(&state).is_none() => end(&mut state, error),
             _ => {}
         }
@@ -245,6 +305,7 @@ async fn one(store: &Arc<Store>, call: Call) {
                 reply(result);
             }
         }
+        Call::Sync => sync(store).await,
         // Those two come in groups.
         Call::Write(call) => commit(store, vec![call]).await,
         Call::Save(call) => save(store, vec![call]).await,

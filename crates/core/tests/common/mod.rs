@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth_core::backend::{Account, Commit, Expected, Format, Found, Locking, Write, lock_store};
+use auth_core::backend::{Account, Commit, Durability, Expected, Format, Found, Locking, Write, lock_store};
 use auth_core::creds::Creds;
 use auth_core::error::Result;
 use auth_core::events::Listeners;
@@ -53,7 +53,7 @@ pub fn open(disk: &SimFs, path: &str, format: Format, create: bool) -> Result<Ac
             Locking::Theirs(error) => return Err(error),
         },
     };
-    Account::open(folder, format, create, lock)
+    Account::open(folder, format, create, lock, Durability::Sync)
 }
 
 pub fn set(changes: &[(&str, Option<&str>)]) -> Write {
