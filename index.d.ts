@@ -266,6 +266,94 @@ export interface MigrateResult {
  */
 export function migrateAuthState(options: MigrateOptions): Promise<MigrateResult>
 
+/** What `inspectAuthState` finds. Nothing in it is secret. */
+export interface Inspection {
+  /** Absolute. */
+  path: string
+  /** `both`: a native log and key files, for another helper ran on a native folder. */
+  format: AuthStateFormat | 'both'
+  /** The version of the log's format. */
+  version?: number
+  creds: 'present' | 'missing' | 'corrupt'
+  /** The account's own addresses (phone number and LID), once they are known. */
+  account: { id?: string; lid?: string }
+  /** The phone has confirmed the link (`account` is there; `me` alone is a pending pairing code). */
+  paired: boolean
+  /** The target of a migration that did not finish. */
+  unfinished: boolean
+  /**
+   * How many keys of each type there are, and how many bytes they take: their files, or their records in the log. Types
+   * that Baileys does not have are under `unknown`.
+   */
+  types: { [type: string]: { count: number; bytes: number } }
+  /** Bytes that all keys take. */
+  liveBytes: number
+  /** Bytes of the log that a compaction would give back. */
+  deadBytes: number
+  /** When the newest file was written. */
+  lastWrite?: Date
+  /** Who has the native store open. */
+  lock?: { pid: number; host: string }
+}
+
+/** Looks at an account: format, who it is, counts, sizes. Beside its owner too, and where nothing can be written. */
+export function inspectAuthState(folder: string): Promise<Inspection>
+
+/** One thing that is wrong, and where. */
+export interface Fault {
+  path: string
+  type?: string
+  id?: string
+  field?: string
+  /** Where in the file, in bytes. */
+  offset?: number
+  message: string
+}
+
+/**
+ * Reads and checks every record, and that Baileys could use its value (not a session of `{}`). Changes nothing;
+ * works beside the owner. What is damaged is listed, and rejects nothing.
+ */
+export function verifyAuthState(folder: string): Promise<{ checked: number; faults: Fault[] }>
+
+/**
+ * Makes a new account folder, in the same format, of everything that is sound in a damaged one, which stays as it is.
+ * `to` must be missing or empty; it is on disk when this resolves. Credentials that are corrupt reject: nothing can
+ * stand for them.
+ */
+export function repairAuthState(folder: string, to: string): Promise<{ counts: { [type: string]: number }; lost: Fault[] }>
+
+/**
+ * Compacts a native store now; it does so by itself when more than half of it, and more than 1 MB, is dead.
+ * Everything else goes on meanwhile. Sizes are those of the log, in bytes.
+ */
+export function compactAuthState(folder: string | AuthStateHandle): Promise<{ before: number; after: number }>
+
+/**
+ * Copies an account as it is at one moment, in the same format, also while another process has it open. `to` must be
+ * missing or empty; the copy is verified, on disk and opens when this resolves.
+ *
+ * Restoring a copy is safe only when no message was sent or received since it was made: older sessions are refused by
+ * every peer, and keys would be used twice.
+ */
+export function backupAuthState(
+  folder: string | AuthStateHandle,
+  to: string
+): Promise<{ counts: { [type: string]: number }; bytes: number; durationMs: number }>
+
+/** How an account is deleted. */
+export interface DeleteOptions {
+  /** Copy the account to this folder first, as `backupAuthState` does; when that fails nothing is removed. */
+  keep?: string
+}
+
+/**
+ * Logs out: removes the credentials, the keys and our own files, and nothing else; the folder too, when it is empty
+ * then. Handles of this process reject with `ERR_AUTH_GONE` afterwards; a store that another process holds is
+ * `ERR_AUTH_LOCKED`.
+ */
+export function deleteAuthState(folder: string | AuthStateHandle, options?: DeleteOptions): Promise<void>
+
 /** Fresh credentials, with the fields of Baileys 7.0.0-rc14 in their order; randomness from the operating system. */
 export function initAuthCreds(): AuthenticationCreds
 
@@ -305,6 +393,8 @@ export type AuthStateErrorCode =
   | 'ERR_AUTH_GONE'
   /** The stored identity is not this handle's any more. */
   | 'ERR_AUTH_STALE'
+  /** Another process has taken the store over: its lock file was removed under it. */
+  | 'ERR_AUTH_FENCED'
   /** The handle is closed. */
   | 'ERR_AUTH_CLOSED'
   /** The source of a migration was written while it was read. */

@@ -21,7 +21,8 @@ function fingerprint({ rawId, currentIndex, deviceIndexes }) {
 }
 
 function bytes(data) {
-  return typeof data === 'string' ? Buffer.from(data, 'base64') : data
+  if (typeof data === 'string') return Buffer.from(data, 'base64')
+  return Array.isArray(data) ? Buffer.from(data) : data
 }
 
 function number(value) {

@@ -29,20 +29,21 @@ function keyPair({ private: secret, public: open }) {
   return { private: secret, public: open }
 }
 
-// The `creds` objects that are in use, by the number that the store gives them: handles with one number share one.
-const objects = new Map()
+// What handles share, by the number that the store gives them: `{ creds }`, so that assigning `state.creds` in one
+// handle is seen by all.
+const shares = new Map()
 const collected = new FinalizationRegistry(number => {
-  if (objects.get(number)?.deref() === undefined) objects.delete(number)
+  if (shares.get(number)?.deref() === undefined) shares.delete(number)
 })
 
-/** The `creds` object with this number: the one in use, or what `make` makes. */
+/** The share with this number: the one in use, or a new one of the creds that `make` makes. */
 function sharedCreds(number, make) {
-  const known = objects.get(number)?.deref()
+  const known = shares.get(number)?.deref()
   if (known !== undefined) return known
-  const creds = make()
-  objects.set(number, new WeakRef(creds))
-  collected.register(creds, number)
-  return creds
+  const share = { creds: make() }
+  shares.set(number, new WeakRef(share))
+  collected.register(share, number)
+  return share
 }
 
 /** Who these credentials are, as bytes; undefined when they do not say. */

@@ -30,12 +30,33 @@ async function open(folder, options, isNative) {
       lockTimeoutMs
     })
   )
-  const creds = sharedCreds(opened.object, () => (opened.creds == null ? initAuthCreds() : parse(opened.creds, false)))
-  return makeHandle(opened.handle, creds, proto, path)
+  const share = sharedCreds(opened.object, () => (opened.creds == null ? initAuthCreds() : parse(opened.creds, false)))
+  return makeHandle(opened.handle, share, proto, path)
 }
 
-function makeHandle(handle, creds, proto, path) {
-  const state = { creds }
+/** What is known of each handle, for the functions that take a folder or a handle. */
+const known = new WeakMap()
+
+/**
+ * A folder's absolute path, or a handle's folder and its native end. Every call that was made on the handle before comes
+ * first, and it is looked whether its folder is still there.
+ */
+async function accountOf(folderOrHandle) {
+  const account = known.get(folderOrHandle)
+  if (account === undefined) return { path: resolve(checkFolder(folderOrHandle, 'the account')) }
+  unwrap(await native.setKeys(account.handle, [], [], []))
+  return account
+}
+
+function makeHandle(handle, share, proto, path) {
+  const state = {
+    get creds() {
+      return share.creds
+    },
+    set creds(creds) {
+      share.creds = creds
+    }
+  }
   state.keys = makeKeys(handle, state, proto)
 
   const save = async () => {
@@ -51,7 +72,9 @@ function makeHandle(handle, creds, proto, path) {
   let closing
   const close = () => (closing ??= native.closeAccount(handle).then(unwrap))
 
-  return { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
+  const opened = { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
+  known.set(opened, { path, handle })
+  return opened
 }
 
-module.exports = { useMultiFileAuthState, useNativeAuthState }
+module.exports = { accountOf, useMultiFileAuthState, useNativeAuthState }

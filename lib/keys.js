@@ -22,10 +22,13 @@ function makeKeys(handle, state, proto) {
     const answer = native.getKeys(handle, type, ids)
     // Without a turn of the event loop where nothing has to be waited for.
     const { texts, toRevive } = answer instanceof Promise ? unwrap(await answer) : answer
-    const revive = new Set(toRevive)
+    // Ascending, so one step through them does.
+    let next = 0
     return ids.map((id, i) => {
+      const plain = toRevive[next] !== i
+      if (!plain) next++
       const there = texts[i] != null
-      return [id, there ? decode(type, texts[i], !revive.has(i)) : null, there]
+      return [id, there ? decode(type, texts[i], plain) : null, there]
     })
   }
 
@@ -53,7 +56,8 @@ function makeKeys(handle, state, proto) {
         texts.push(value ? stringify(value, `the ${type} ${id}`) : null)
       }
     }
-    unwrap(await native.setKeys(handle, types, ids, texts, identityOf(state.creds)))
+    const answer = native.setKeys(handle, types, ids, texts, identityOf(state.creds))
+    unwrap(answer instanceof Promise ? await answer : answer)
   }
 
   async function clear() {

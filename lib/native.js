@@ -1,38 +1,27 @@
 'use strict'
 
 // The Rust half: the file that `npm run build` leaves here, else the package of this platform.
-const triple = `${process.platform}-${process.arch}${libc()}`
-
-function libc() {
-  if (process.platform !== 'linux') return ''
-  const { report } = process
-  const { excludeNetwork } = report
-  // A host with many sockets would wait for the whole list of them.
-  report.excludeNetwork = true
-  try {
-    // What the running Node is linked with, not what is installed.
-    return report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl'
-  } finally {
-    report.excludeNetwork = excludeNetwork
-  }
-}
+// Linux has two C libraries; the wrong one's file does not load.
+const libcs = process.platform === 'linux' ? ['-gnu', '-musl'] : ['']
+const triples = libcs.map(libc => `${process.platform}-${process.arch}${libc}`)
 
 function load() {
-  try {
-    return require(`../baileys-native-auth.${triple}.node`)
-  } catch (error) {
-    if (error.code !== 'MODULE_NOT_FOUND') throw error
+  const causes = []
+  for (const triple of triples) {
+    for (const name of [`../baileys-native-auth.${triple}.node`, `baileys-native-auth-${triple}`]) {
+      try {
+        return require(name)
+      } catch (error) {
+        if (error.code !== 'MODULE_NOT_FOUND') causes.push(error)
+      }
+    }
   }
-  const name = `baileys-native-auth-${triple}`
-  try {
-    return require(name)
-  } catch (cause) {
-    throw new Error(
-      `baileys-native-auth has no binary for ${triple}: this version supports linux-x64 with glibc. ` +
-        `If that is what you have, ${name} was not installed: run "npm install" again without --omit=optional.`,
-      { cause }
-    )
-  }
+  throw new Error(
+    `baileys-native-auth has no binary for ${process.platform}-${process.arch} that loads here: this version supports ` +
+      `linux-x64 with glibc. If that is what you have, baileys-native-auth-${triples[0]} was not installed: run ` +
+      '"npm install" again without --omit=optional.',
+    { cause: causes[0] }
+  )
 }
 
 module.exports = load()

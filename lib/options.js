@@ -21,6 +21,7 @@ const NATIVE = {
   }
 }
 const FOLDER = { is: isFolder, shape: 'the path of a folder' }
+const DELETE = { keep: FOLDER }
 const MIGRATE = { from: FOLDER, to: FOLDER, verify: ANY_BOOLEAN }
 
 function isFolder(value) {
@@ -43,8 +44,8 @@ function checkOptions(options, known) {
 }
 
 function checkFolder(folder, what = 'folder') {
-  if (!isFolder(folder)) throw invalidArg(`${what} must be ${FOLDER.shape}`)
+  if (!isFolder(folder)) throw invalidArg(`${what} must be ${FOLDER.shape}, and is ${typeof folder === 'string' ? 'empty' : String(folder)}`)
   return folder
 }
 
-module.exports = { MULTI_FILE, NATIVE, MIGRATE, checkOptions, checkFolder }
+module.exports = { DELETE, MULTI_FILE, NATIVE, MIGRATE, checkOptions, checkFolder }

@@ -13,6 +13,12 @@ pub struct Rejected {
     pub failure: Failure,
 }
 
+impl From<&Error> for Rejected {
+    fn from(error: &Error) -> Self {
+        Self { failure: Failure::from(error) }
+    }
+}
+
 type Settled<V> = Either<Rejected, V>;
 type Resolver<V> = Box<dyn FnOnce(Env) -> napi::Result<Settled<V>> + Send>;
 
@@ -35,7 +41,7 @@ impl<V: ToNapiValue + Send + 'static> Answer<V> {
         if let Some(deferred) = self.0.take() {
             let settled = match result {
                 Ok(value) => Either::B(value),
-                Err(error) => Either::A(Rejected { failure: Failure::from(&error) }),
+                Err(error) => Either::A(Rejected::from(&error)),
             };
             deferred.resolve(Box::new(move |_| Ok(settled)));
         }

@@ -7,8 +7,10 @@
 mod answer;
 mod error;
 mod options;
+mod quick;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use auth_core::backend::{Durability, FolderOptions, Format, Write};
@@ -17,17 +19,21 @@ use auth_core::error::{Code, Error};
 use auth_core::events::{EnvironmentId, Event, Level, Sink};
 use auth_core::keys::Key;
 use auth_core::migration::{self, Plan};
-use auth_core::store::Handle;
+use auth_core::store::{Handle, Store};
 use auth_core::value::Value;
-use auth_core::{registry, runtime};
-use napi::bindgen_prelude::{Either, External, Function, Object, Status, Uint8Array};
+use auth_core::{maintenance, registry, runtime};
+use napi::bindgen_prelude::{Either, Either3, External, Function, Object, Status, ToNapiValue, Uint8Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result};
 use napi_derive::napi;
 
-use answer::Answer;
+use answer::{Answer, Rejected};
 use error::to_throw;
-use options::{FreshKeys, Migrated, OpenOptions, OpenedAccount, RawKeyPair, Texts, Warning};
+use options::{
+    FreshKeys, Inspected, Migrated, OpenOptions, OpenedAccount, RawKeyPair, Repaired, SizesAround, Texts,
+    Verified, Warning,
+};
+use quick::Quick;
 
 type Events = ThreadsafeFunction<Warning, (), Warning, Status, false, true>;
 
@@ -68,7 +74,6 @@ pub fn open_account<'env>(
     folder: String,
     options: OpenOptions,
 ) -> Result<Object<'env>> {
-    let (answer, promise) = Answer::new(env)?;
     let (id, sink) = (environment.id, environment.sink.clone());
     let options = FolderOptions {
         format: if options.native { Format::Native } else { Format::MultiFile },
@@ -77,12 +82,9 @@ pub fn open_account<'env>(
         durability: if options.sync { Durability::Sync } else { Durability::Interval },
         lock_timeout: std::time::Duration::from_millis(options.lock_timeout_ms.into()),
     };
-    let started = runtime::spawn(async move {
-        let opened = registry::open(id, sink, PathBuf::from(folder), options).await;
-        answer.settle(opened.map(OpenedAccount::from));
-    });
-    started.map_err(to_throw)?;
-    Ok(promise)
+    promised(env, async move {
+        registry::open(id, sink, PathBuf::from(folder), options).await.map(OpenedAccount::from)
+    })
 }
 
 /// Reads keys of one type: at once when nothing has to be waited for, else a promise.
@@ -111,7 +113,8 @@ pub fn get_keys<'env>(
     Ok(Either::B(promise))
 }
 
-/// Writes keys: `types`, `ids` and `texts` (`null` deletes) are parallel.
+/// Writes keys: `types`, `ids` and `texts` (`null` deletes) are parallel. At once when it is as good as done, else a
+/// promise.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
@@ -123,8 +126,7 @@ pub fn set_keys<'env>(
     ids: Vec<String>,
     texts: Vec<Option<String>>,
     identity: Option<Uint8Array>,
-) -> Result<Object<'env>> {
-    let (answer, promise) = Answer::new(env)?;
+) -> Result<Either3<(), Rejected, Object<'env>>> {
     let changes: auth_core::error::Result<Vec<(Key, Option<Value>)>> = types
         .into_iter()
         .zip(ids)
@@ -134,14 +136,28 @@ pub fn set_keys<'env>(
             Ok((Key::new(key_type, id)?, value))
         })
         .collect();
-    match changes {
-        Err(error) => answer.settle(Err(error)),
-        Ok(changes) => {
-            let reply = Box::new(move |result| answer.settle(result));
-            handle.write(Write::Set(changes), identity_of(identity), reply);
+    let changes = match changes {
+        Ok(changes) => changes,
+        Err(error) => return Ok(Either3::B(Rejected::from(&error))),
+    };
+    let (write, identity) = (Write::Set(changes), identity_of(identity));
+    if !handle.is_awake() {
+        let (answer, promise) = Answer::new(env)?;
+        handle.write(write, identity, Box::new(move |result| answer.settle(result)));
+        return Ok(Either3::C(promise));
+    }
+    let quick = Quick::new();
+    let replying = quick.replying();
+    handle.write(write, identity, Box::new(move |result| replying.reply(result)));
+    match quick.stay() {
+        Some(Ok(())) => Ok(Either3::A(())),
+        Some(Err(error)) => Ok(Either3::B(Rejected::from(&error))),
+        None => {
+            let (answer, promise) = Answer::new(env)?;
+            quick.promise(answer);
+            Ok(Either3::C(promise))
         }
     }
-    Ok(promise)
 }
 
 /// Deletes every key.
@@ -204,14 +220,95 @@ pub fn close_account<'env>(env: &'env Env, handle: &External<Handle>) -> Result<
 /// When the environment is ending; everything else is in the answer.
 #[napi(catch_unwind)]
 pub fn migrate<'env>(env: &'env Env, from: String, to: String, verify: bool) -> Result<Object<'env>> {
+    let plan = Plan { from: from.into(), to: to.into(), format: None, verify, lock_source: true };
+    promised(env, async move { migration::migrate(plan).await.map(Migrated::from) })
+}
+
+/// Looks at an account: nothing secret.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn inspect<'env>(env: &'env Env, folder: String) -> Result<Object<'env>> {
+    promised(env, async move { maintenance::inspect(folder.into()).await.map(Inspected::from) })
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn verify<'env>(env: &'env Env, folder: String) -> Result<Object<'env>> {
+    promised(env, async move { maintenance::verify(folder.into()).await.map(Verified::from) })
+}
+
+/// Makes a new account folder of all that is sound in a damaged one.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn repair<'env>(env: &'env Env, folder: String, to: String) -> Result<Object<'env>> {
+    promised(env, async move { maintenance::repair(folder.into(), to.into()).await.map(Repaired::from) })
+}
+
+/// Compacts a native store: of a folder, or the one that this handle has open.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn compact<'env>(env: &'env Env, account: Either<String, &External<Handle>>) -> Result<Object<'env>> {
+    let store = store_of(&account);
+    promised(env, async move {
+        let compacted = match store {
+            Ok(store) => store.compact().await,
+            Err(folder) => maintenance::compact(folder).await,
+        };
+        compacted.map(SizesAround::from)
+    })
+}
+
+/// Copies an account as it is at one moment.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn backup<'env>(env: &'env Env, folder: String, to: String) -> Result<Object<'env>> {
+    promised(env, async move { maintenance::backup(folder.into(), to.into()).await.map(Migrated::from) })
+}
+
+/// Removes an account: in a folder, or the one that this handle has open.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn delete_account<'env>(
+    env: &'env Env,
+    account: Either<String, &External<Handle>>,
+) -> Result<Object<'env>> {
+    let store = store_of(&account);
+    promised(env, async move {
+        match store {
+            Ok(store) => store.delete().await,
+            Err(folder) => maintenance::delete(folder).await,
+        }
+    })
+}
+
+/// The store that a handle has open, or the path of a folder.
+fn store_of(account: &Either<String, &External<Handle>>) -> std::result::Result<Arc<Store>, PathBuf> {
+    match account {
+        Either::A(folder) => Err(PathBuf::from(folder)),
+        Either::B(handle) => Ok(handle.store().clone()),
+    }
+}
+
+/// A promise of what this resolves to, on our own runtime.
+fn promised<'env, V: ToNapiValue + Send + 'static>(
+    env: &'env Env,
+    work: impl Future<Output = auth_core::error::Result<V>> + Send + 'static,
+) -> Result<Object<'env>> {
     let (answer, promise) = Answer::new(env)?;
-    let started = runtime::spawn(async move {
-        let (from, to) = (PathBuf::from(from), PathBuf::from(to));
-        let plan = Plan { from, to, format: None, verify, lock_source: true };
-        let migrated = migration::migrate(plan).await;
-        answer.settle(migrated.map(Migrated::from));
-    });
-    started.map_err(to_throw)?;
+    runtime::spawn(async move { answer.settle(work.await) }).map_err(to_throw)?;
     Ok(promise)
 }
 

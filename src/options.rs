@@ -1,12 +1,13 @@
 //! What crosses the boundary: a struct a call.
 
 use auth_core::backend::Format;
+use auth_core::maintenance::{Compacted, Fault, Inspection, Repair, TypeCount, Verification};
 use auth_core::migration::{self, Report};
 use auth_core::store::{Handle, Opened};
 use auth_core::value::Value;
 use napi::bindgen_prelude::{Buffer, External};
 use napi_derive::napi;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::error::lossy;
 
@@ -116,6 +117,150 @@ pub struct FreshKeys {
     pub adv_secret: String,
 }
 
+/// How many keys there are of a type, and how many bytes their values take.
+#[napi(object, object_from_js = false)]
+pub struct CountAndBytes {
+    /// Keys.
+    pub count: f64,
+    /// Bytes.
+    pub bytes: f64,
+}
+
+/// Who holds a store.
+#[napi(object, object_from_js = false)]
+pub struct LockHolder {
+    /// The process.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+}
+
+/// What is in a folder.
+#[napi(object, object_from_js = false)]
+pub struct Inspected {
+    /// Absolute.
+    pub path: String,
+    /// `multi-file`, `native` or `both`.
+    pub format: String,
+    /// Of the log's format.
+    pub version: Option<u32>,
+    /// `present`, `missing` or `corrupt`.
+    pub creds: String,
+    /// `me.id`.
+    pub id: Option<String>,
+    /// `me.lid`.
+    pub lid: Option<String>,
+    /// `account` is there.
+    pub paired: bool,
+    /// The target of a migration that did not finish.
+    pub unfinished: bool,
+    /// By type.
+    pub types: BTreeMap<String, CountAndBytes>,
+    /// Of the values that count.
+    pub live_bytes: f64,
+    /// That a compaction would give back.
+    pub dead_bytes: f64,
+    /// Milliseconds since 1970.
+    pub last_write_ms: Option<f64>,
+    /// Who has it open.
+    pub lock: Option<LockHolder>,
+}
+
+impl From<Inspection> for Inspected {
+    fn from(found: Inspection) -> Self {
+        let counted =
+            |entry: TypeCount| CountAndBytes { count: lossy(entry.count), bytes: lossy(entry.bytes) };
+        Self {
+            path: found.path,
+            format: found.format.to_owned(),
+            version: found.version,
+            creds: found.creds.to_owned(),
+            id: found.id,
+            lid: found.lid,
+            paired: found.paired,
+            unfinished: found.unfinished,
+            types: found.types.into_iter().map(|(name, entry)| (name, counted(entry))).collect(),
+            live_bytes: lossy(found.live_bytes),
+            dead_bytes: lossy(found.dead_bytes),
+            last_write_ms: found.last_write_ms.map(lossy),
+            lock: found.holder.map(|holder| LockHolder { pid: holder.pid, host: holder.host }),
+        }
+    }
+}
+
+/// Something that is wrong, and where.
+#[napi(object, object_from_js = false)]
+pub struct FoundFault {
+    /// The file.
+    pub path: String,
+    /// The key's type.
+    #[napi(js_name = "type")]
+    pub key_type: Option<String>,
+    /// The key's id.
+    pub id: Option<String>,
+    /// Which field of the value.
+    pub field: Option<String>,
+    /// Where in the file, in bytes.
+    pub offset: Option<f64>,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Fault> for FoundFault {
+    fn from(fault: Fault) -> Self {
+        let Fault { path, key_type, id, field, offset, message } = fault;
+        Self { path, key_type, id, field, offset: offset.map(lossy), message }
+    }
+}
+
+/// What a verification found.
+#[napi(object, object_from_js = false)]
+pub struct Verified {
+    /// Values that were read and checked.
+    pub checked: f64,
+    /// Everything that is wrong.
+    pub faults: Vec<FoundFault>,
+}
+
+impl From<Verification> for Verified {
+    fn from(found: Verification) -> Self {
+        Self {
+            checked: lossy(found.checked),
+            faults: found.faults.into_iter().map(FoundFault::from).collect(),
+        }
+    }
+}
+
+/// What a repair saved.
+#[napi(object, object_from_js = false)]
+pub struct Repaired {
+    /// Keys by type.
+    pub counts: BTreeMap<String, u32>,
+    /// What was not saved.
+    pub lost: Vec<FoundFault>,
+}
+
+impl From<Repair> for Repaired {
+    fn from(repair: Repair) -> Self {
+        Self { counts: repair.counts, lost: repair.lost.into_iter().map(FoundFault::from).collect() }
+    }
+}
+
+/// What a compaction gave back.
+#[napi(object, object_from_js = false)]
+pub struct SizesAround {
+    /// Bytes before.
+    pub before: f64,
+    /// Bytes after.
+    pub after: f64,
+}
+
+impl From<Compacted> for SizesAround {
+    fn from(sizes: Compacted) -> Self {
+        Self { before: lossy(sizes.before), after: lossy(sizes.after) }
+    }
+}
+
 /// One end of a migration.
 #[napi(object, object_from_js = false)]
 pub struct Place {
@@ -152,7 +297,7 @@ impl From<migration::Remark> for Remark {
 #[napi(object, object_from_js = false)]
 pub struct Migrated {
     /// How many keys of each type.
-    pub counts: HashMap<String, u32>,
+    pub counts: BTreeMap<String, u32>,
     /// Every value was read back and compared.
     pub verified: bool,
     /// What was left alone.
@@ -171,7 +316,7 @@ impl From<Report> for Migrated {
     fn from(report: Report) -> Self {
         let place = |format: Format, path: String| Place { format: format.name().to_owned(), path };
         Self {
-            counts: report.counts.into_iter().collect(),
+            counts: report.counts,
             verified: report.verified,
             warnings: report.remarks.into_iter().map(Remark::from).collect(),
             bytes: lossy(report.bytes),

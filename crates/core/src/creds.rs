@@ -47,7 +47,8 @@ impl Creds {
             return Err(if text.is_empty() { "is empty" } else { "is not whole JSON" });
         }
         let lossy = String::from_utf8_lossy(&text);
-        let (identity, paired) = identity_of(&lossy).ok_or("has no identity keys of 32 bytes")?;
+        let (identity, paired) = identity_of(&lossy)
+            .ok_or("is not a creds.json of Baileys: it has no identity keys of 32 bytes")?;
         let hash = Sha256::digest(&text).into();
         Ok(Self { summary: Summary { identity, paired, hash }, text })
     }
@@ -76,13 +77,19 @@ fn identity_of(text: &str) -> Option<(Identity, bool)> {
 /// The bytes of a Buffer in any form that Baileys' `BufferJSON`, 6 or 7, reads.
 fn bytes_of(json: &str) -> Option<Vec<u8>> {
     let object = fields(json)?;
-    let is_buffer = field(&object, "type") == Some("\"Buffer\"") || field(&object, "buffer") == Some("true");
-    if is_buffer {
-        let data = field(&object, "data").or_else(|| field(&object, "value"))?;
-        if let Ok(bytes) = serde_json::from_str::<Vec<u8>>(data) {
-            return Some(bytes);
+    let typed = field(&object, "type") == Some("\"Buffer\"");
+    if typed || field(&object, "buffer") == Some("true") {
+        let data = field(&object, "data").or_else(|| field(&object, "value").filter(|_| !typed))?;
+        if typed && data.starts_with('"') {
+            return Some(from_base64(&serde_json::from_str::<String>(data).ok()?));
         }
-        return from_base64(&serde_json::from_str::<String>(data).ok()?);
+        // The forms of Baileys 6 have two fields and no more.
+        if object.len() != 2 {
+            return None;
+        }
+        return serde_json::from_str::<Vec<u8>>(data)
+            .ok()
+            .or_else(|| serde_json::from_str::<String>(data).ok().map(|text| from_base64(&text)));
     }
     let mut bytes = Vec::new();
     while let Some(byte) = field(&object, &bytes.len().to_string()) {
@@ -91,14 +98,25 @@ fn bytes_of(json: &str) -> Option<Vec<u8>> {
     (bytes.len() == object.len()).then_some(bytes)
 }
 
-/// Base64 as Node reads it, up to white space: either alphabet, padded or not.
+/// Base64 as Node reads it: either alphabet, padded or not, up to the first `=`, and whatever is no digit left out.
 #[must_use]
-pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+pub fn from_base64(text: &str) -> Vec<u8> {
+    let digits = text.bytes().take_while(|byte| *byte != b'=').filter_map(|byte| match byte {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => Some(byte),
+        _ if byte.is_ascii_alphanumeric() => Some(byte),
+        _ => None,
+    });
+    let mut digits: Vec<u8> = digits.collect();
+    // A single digit at the end is no byte.
+    if digits.len() % 4 == 1 {
+        digits.pop();
+    }
     let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
-    let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
-    GeneralPurpose::new(alphabet, config).decode(text).ok()
+    GeneralPurpose::new(&alphabet::STANDARD, config).decode(digits).unwrap_or_default()
 }
 
 /// A Curve25519 key pair: 32 bytes each, the public key without its version byte, the private one clamped.

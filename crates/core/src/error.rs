@@ -36,6 +36,8 @@ pub enum Code {
     Gone,
     /// The stored identity is not this handle's any more.
     Stale,
+    /// Somebody else has taken the store over.
+    Fenced,
     /// The handle is closed.
     Closed,
     /// The source of a migration was written while it was read.
@@ -61,6 +63,7 @@ impl Code {
             Code::Failed => "FAILED",
             Code::Gone => "GONE",
             Code::Stale => "STALE",
+            Code::Fenced => "FENCED",
             Code::Closed => "CLOSED",
             Code::Changed => "CHANGED",
         }
@@ -135,6 +138,14 @@ impl Error {
             details.errno = errno.map(str::to_owned);
             details.cause = Some(source.to_string());
         })
+    }
+
+    /// What the operating system said to the layer below, which says in its own words what it was doing.
+    #[must_use]
+    pub fn io_below(what: &str, folder: &Path, source: &io::Error) -> Self {
+        let shown = folder.display();
+        Self::io("use", folder, source)
+            .with(|details| details.message = format!("{what} failed in {shown}: {source}"))
     }
 
     /// A bug of ours: a panic that was caught, a reply that never came.

@@ -51,6 +51,8 @@ impl Key {
             "has a NUL character in it"
         } else if stem.starts_with('.') {
             "begins with a dot"
+        } else if is_foreign(&format!("{stem}{SUFFIX}")) {
+            "has the file name of another tool's"
         } else if stem.len() + SUFFIX.len() > MAX_NAME_BYTES {
             "is longer than a file name can be (255 bytes with type and .json)"
         } else {
@@ -129,8 +131,12 @@ pub fn known_type(stem: &str) -> Option<&'static str> {
 #[must_use]
 pub fn stem_of_file(name: &str) -> Option<&str> {
     let stem = name.strip_suffix(SUFFIX)?;
-    let foreign = name.starts_with('.') || name == "package-lock.json" || name.starts_with("tsconfig-");
-    (!foreign && stem.contains('-')).then_some(stem)
+    (!is_foreign(name) && stem.contains('-')).then_some(stem)
+}
+
+/// Whether a file is another program's, though it looks like a key's.
+fn is_foreign(name: &str) -> bool {
+    name.starts_with('.') || name == "package-lock.json" || name.starts_with("tsconfig-")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod error;
 pub mod events;
 pub mod folder;
 pub mod keys;
+pub mod maintenance;
 pub mod migration;
 pub mod registry;
 pub mod runtime;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use auth_log::fs::{DiskFs, FileId};
 
-use crate::backend::{FolderBackend, FolderOptions, Format, hold, judge};
+use crate::backend::{FolderBackend, FolderOptions, hold, judge};
 use crate::error::{Code, Error, Result};
 use crate::events::{EnvironmentId, Listeners, Sink};
 use crate::folder::{Folder, no_account};
@@ -44,13 +44,13 @@ fn slot(folder: FileId) -> Slot {
     slots.by_folder.entry(folder).or_default().clone()
 }
 
-/// In which format a folder is open in this process, if it is.
+/// The store of a folder, if it is open in this process.
 #[must_use]
-pub fn open_format(folder: FileId) -> Option<Format> {
+pub fn open_store(folder: FileId) -> Option<Arc<Store>> {
     let slot = SLOTS.lock().unwrap_or_else(PoisonError::into_inner).by_folder.get(&folder).cloned()?;
-    // Being opened just now is as good as open; in which format will be said by the lock.
+    // One that is being opened just now has the lock: whoever needs it will hear so.
     let store = slot.try_lock().ok()?.upgrade()?;
-    (!store.is_finished()).then(|| store.format())
+    (!store.is_finished()).then_some(store)
 }
 
 /// Opens an account in a folder: another handle of the store that is open, or a new store.
@@ -101,8 +101,7 @@ async fn open_held(
     };
     let store = store.map_err(NotOpened::Failed)?;
     *slot = Arc::downgrade(&store);
-    store.listeners().add(environment, sink.clone());
-    let opened = store.open(environment).await;
+    let opened = store.open(environment, sink.clone()).await;
     if matches!(opened, Err(NotOpened::Finished)) {
         store.released().await;
     }
@@ -112,7 +111,9 @@ async fn open_held(
 async fn make(folder: Arc<Folder>, options: &FolderOptions) -> Result<Arc<Store>> {
     let (path, listeners) = (folder.path.clone(), folder.events.clone());
     let backend = FolderBackend::open(folder, options.clone()).await?;
-    Ok(Store::new(Arc::new(backend), options.format, path, listeners))
+    let store = Store::new(Arc::new(backend), options.format, path, listeners);
+    store.look_after()?;
+    Ok(store)
 }
 
 /// What is said when the folder is open in this process in the other format.

@@ -4,34 +4,59 @@
 //! DNS and `fs` for the whole bot), in lanes, so that a read does not queue behind other accounts' syncs.
 //! Waiting is a timer, not a sleeping thread.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 
 /// What a piece of blocking work is: how much of each kind runs at a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// Reading values.
     Read,
     /// Writing and syncing.
     Commit,
-    /// Opening, closing, migrating.
+    /// Opening.
     Open,
+    /// Moving, copying and checking whole accounts.
+    Move,
+    /// Compacting.
+    Compact,
 }
 
 const READ_THREADS: usize = 4;
 const COMMIT_THREADS: usize = 16;
 const OPEN_THREADS: usize = 4;
+const MOVE_THREADS: usize = 2;
+const COMPACT_THREADS: usize = 2;
 
 struct Lanes {
     runtime: Runtime,
     read: Semaphore,
     commit: Semaphore,
     open: Semaphore,
+    moving: Semaphore,
+    compact: Semaphore,
+}
+
+impl Lanes {
+    fn of(&self, lane: Lane) -> &Semaphore {
+        match lane {
+            Lane::Read => &self.read,
+            Lane::Commit => &self.commit,
+            Lane::Open => &self.open,
+            Lane::Move => &self.moving,
+            Lane::Compact => &self.compact,
+        }
+    }
 }
 
 fn lanes() -> Result<&'static Lanes> {
@@ -40,8 +65,12 @@ fn lanes() -> Result<&'static Lanes> {
         .get_or_init(|| {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(1)
-                .max_blocking_threads(READ_THREADS + COMMIT_THREADS + OPEN_THREADS)
+                .max_blocking_threads(
+                    READ_THREADS + COMMIT_THREADS + OPEN_THREADS + MOVE_THREADS + COMPACT_THREADS,
+                )
                 .thread_name("baileys-auth")
+                // A thread that was had once is kept: a process at its limit could not have another.
+                .thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)))
                 .enable_time()
                 .build()
                 .map_err(|error| Error::internal(format_args!("cannot start threads: {error}")))?;
@@ -50,6 +79,8 @@ fn lanes() -> Result<&'static Lanes> {
                 read: Semaphore::new(READ_THREADS),
                 commit: Semaphore::new(COMMIT_THREADS),
                 open: Semaphore::new(OPEN_THREADS),
+                moving: Semaphore::new(MOVE_THREADS),
+                compact: Semaphore::new(COMPACT_THREADS),
             })
         })
         .as_ref()
@@ -65,22 +96,65 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     Ok(())
 }
 
+/// Starts a future that begins with blocking work of this lane: on a thread of the lane, where one is free, until it
+/// has to wait for something; from there on it is a task like any other. That saves a small write three of its four
+/// changes of thread.
+///
+/// # Errors
+/// When there are no threads to be had.
+pub fn start(lane: Lane, future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let lanes = lanes()?;
+    let Ok(permit) = lanes.of(lane).try_acquire() else { return spawn(future) };
+    let mut future = Box::pin(future);
+    let begin = move || {
+        ON.set(Some(lane));
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
+        ON.set(None);
+        drop(permit);
+        // Nobody was told to wake it: the runtime polls it at once. One that panicked has been dropped with its guards.
+        if matches!(polled, Ok(Poll::Pending)) {
+            lanes.runtime.spawn(future);
+        }
+    };
+    blocking(lanes, begin).map(drop)
+}
+
+thread_local! {
+    /// The lane whose thread this is, while a future is begun on it.
+    static ON: Cell<Option<Lane>> = const { Cell::new(None) };
+}
+
 /// Runs blocking work in a lane.
 ///
 /// # Errors
 /// `Failed` when it panicked.
 pub async fn run<T: Send + 'static>(lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if ON.get() == Some(lane) {
+        return catch_unwind(AssertUnwindSafe(work))
+            .map_err(|panic| Error::internal(panic_text(panic.as_ref())));
+    }
     let lanes = lanes()?;
-    let semaphore = match lane {
-        Lane::Read => &lanes.read,
-        Lane::Commit => &lanes.commit,
-        Lane::Open => &lanes.open,
-    };
-    let _permit = semaphore.acquire().await.map_err(Error::internal)?;
-    lanes.runtime.spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+    let _permit = lanes.of(lane).acquire().await.map_err(Error::internal)?;
+    blocking(lanes, work)?.await.map_err(|error| match error.try_into_panic() {
         Ok(panic) => Error::internal(panic_text(panic.as_ref())),
         Err(error) => Error::internal(error),
     })
+}
+
+/// Lets others have the thread, when work has gone on for long.
+pub async fn give_way() {
+    ON.set(None);
+    tokio::task::yield_now().await;
+}
+
+fn blocking<T: Send + 'static>(
+    lanes: &'static Lanes,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    // It panics when there is no thread to be had.
+    catch_unwind(AssertUnwindSafe(|| lanes.runtime.spawn_blocking(work)))
+        .map_err(|panic| Error::internal(panic_text(panic.as_ref())))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

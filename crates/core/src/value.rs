@@ -39,10 +39,11 @@ struct Level {
     object: bool,
     /// The next string is a key.
     expects_key: bool,
-    /// Not empty.
-    any: bool,
-    /// All keys so far are `!isNaN(parseInt(key, 10))` and all values numbers: the reviver makes a Buffer of it.
-    byte_map: bool,
+    /// All keys so far may be `!isNaN(parseInt(key, 10))`.
+    integer_keys: bool,
+    /// A value is a number. With integer keys alone the reviver may make a Buffer of the object; may, for of two equal
+    /// keys the last counts.
+    any_number: bool,
 }
 
 /// Whether nothing in this JSON text would be revived. It may say `false` of a text that is plain: a key
@@ -57,31 +58,24 @@ pub fn is_plain(text: &[u8]) -> bool {
             b'"' => {
                 let Some((content, escaped, after)) = string_at(text, at) else { return false };
                 at = after;
-                if let Some(level) = levels.last_mut().filter(|level| level.object) {
-                    if level.expects_key {
-                        if escaped || content == b"type" || content == b"buffer" {
-                            return false;
-                        }
-                        level.any = true;
-                        level.byte_map &= may_be_integer(content);
-                    } else {
-                        level.byte_map = false;
+                let key_of = levels.last_mut().filter(|level| level.object && level.expects_key);
+                if let Some(level) = key_of {
+                    if escaped || content == b"type" || content == b"buffer" {
+                        return false;
                     }
+                    level.integer_keys &= may_be_integer(content);
                 }
             }
             b'{' | b'[' => {
                 if levels.len() >= MAX_PLAIN_DEPTH {
                     return false;
                 }
-                if let Some(level) = levels.last_mut() {
-                    level.byte_map = false;
-                }
                 let object = *byte == b'{';
-                levels.push(Level { object, expects_key: object, any: false, byte_map: object });
+                levels.push(Level { object, expects_key: object, integer_keys: object, any_number: false });
             }
             b'}' | b']' => {
                 let Some(level) = levels.pop() else { return false };
-                if level.byte_map && level.any {
+                if level.integer_keys && level.any_number {
                     return false;
                 }
             }
@@ -90,9 +84,9 @@ pub fn is_plain(text: &[u8]) -> bool {
                     level.expects_key = level.object && *byte == b',';
                 }
             }
-            b't' | b'f' | b'n' => {
+            b'0'..=b'9' => {
                 if let Some(level) = levels.last_mut() {
-                    level.byte_map = false;
+                    level.any_number = true;
                 }
             }
             _ => {}
@@ -137,6 +131,8 @@ mod tests {
             r#"{"buffer":true,"value":"AA=="}"#,
             r#"{"0":1,"1":2}"#,
             r#"{"x":{"-1":1, " 2":-3.5e7}}"#,
+            r#"{"0":null,"0":7}"#,
+            r#"{"0":{},"0":7,"1":2}"#,
             "[[{\"\u{a0}7x\":0}]]",
         ] {
             assert!(is_json(text.as_bytes()), "{text}");
@@ -150,9 +146,7 @@ mod tests {
             "1",
             "\"type\"",
             "{}",
-            r#"{"0":"a","1":2}"#,
             r#"{"0":1,"a":2}"#,
-            r#"{"0":1,"1":null}"#,
             r#"{"0":{},"1":[]}"#,
             r#"[{"_sessions":{"Bx+/=":{"registrationId":1,"messageKeys":{"3":"a\"b"}}},"version":"v1"}]"#,
             r#"{"":1}"#,

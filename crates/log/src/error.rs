@@ -92,6 +92,11 @@ impl Error {
         Error::Io { what: format!("{doing} {name}"), source, outcome_unknown: true }
     }
 
+    /// A commit in the middle of which the log latched, by another's failure.
+    pub(crate) fn given_up(name: &str) -> Error {
+        Error::cut_off("taking back a write of", name, io::Error::other("an earlier write failed"))
+    }
+
     pub(crate) fn corrupt(name: &str, offset: u64, detail: &'static str) -> Error {
         Error::Corrupt { name: name.to_owned(), offset, detail }
     }

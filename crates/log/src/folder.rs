@@ -31,6 +31,34 @@ pub fn set_aside(dir: &dyn Dir) -> Result<(), Error> {
     sync(dir)
 }
 
+/// Removes every file of the log but the lock: an unfinished one, those set aside, then the logs, the one that
+/// counts last, so that an older one never takes its place. Durable when it returns. No log may be open.
+///
+/// # Errors
+/// `Io`; some may be gone then.
+pub fn remove(dir: &dyn Dir) -> Result<(), Error> {
+    let mut contents = Contents::of(dir)?;
+    let highest = contents.logs.pop();
+    let remove = |name: Name| match dir.remove(&name.to_string()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("removing", &name.to_string(), error))
+        }
+        _ => Ok(()),
+    };
+    let older = contents.logs.iter().map(|generation| Name::Log(*generation));
+    let aside = contents.aside.iter().map(|generation| Name::Aside(*generation));
+    for name in aside.chain(contents.temporary.then_some(Name::Temporary)).chain(older) {
+        remove(name)?;
+    }
+    if !contents.logs.is_empty() {
+        sync(dir)?;
+    }
+    if let Some(generation) = highest {
+        remove(Name::Log(generation))?;
+    }
+    sync(dir)
+}
+
 /// Makes the names in a folder durable, where that is possible.
 pub(crate) fn sync(dir: &dyn Dir) -> Result<(), Error> {
     sync_dir(dir).map_err(|e| Error::io("syncing", "the folder", e))
@@ -41,6 +69,8 @@ pub(crate) fn sync(dir: &dyn Dir) -> Result<(), Error> {
 pub(crate) struct Contents {
     /// Ascending.
     pub logs: Vec<u64>,
+    /// In no order.
+    pub aside: Vec<u64>,
     /// The highest number that is taken.
     pub highest: Option<u64>,
     pub temporary: bool,
@@ -55,7 +85,10 @@ impl Contents {
                     contents.logs.push(generation);
                     contents.highest = contents.highest.max(Some(generation));
                 }
-                Some(Name::Aside(generation)) => contents.highest = contents.highest.max(Some(generation)),
+                Some(Name::Aside(generation)) => {
+                    contents.aside.push(generation);
+                    contents.highest = contents.highest.max(Some(generation));
+                }
                 Some(Name::Temporary) => contents.temporary = true,
                 Some(Name::Lock) | None => {}
             }

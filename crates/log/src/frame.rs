@@ -176,6 +176,32 @@ pub fn record(bytes: &[u8]) -> Option<Change<'_>> {
     (span.length == bytes.len()).then_some(change)
 }
 
+/// The first byte of every record: an array of six.
+pub const RECORD_START: u8 = 0x96;
+
+/// What bytes of which nothing is known begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim<'a> {
+    /// A record that proves itself, of this many bytes.
+    Sound(Change<'a>, usize),
+    /// What has the form of a record of this many bytes, and does not prove itself.
+    Damaged(usize),
+    /// Nothing.
+    None,
+}
+
+/// Looks for a record at the start of these bytes.
+pub fn claim(bytes: &[u8]) -> Claim<'_> {
+    if let Some(Some((change, span))) = records(bytes).next() {
+        return Claim::Sound(change, span.length);
+    }
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    match Record::deserialize(&mut reader) {
+        Ok(record) if record.encoded_bytes() <= bytes.len() => Claim::Damaged(record.encoded_bytes()),
+        _ => Claim::None,
+    }
+}
+
 /// What a frame's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
@@ -226,62 +252,132 @@ pub fn payload(frame: &[u8]) -> Option<&[u8]> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge(pub u64);
 
-/// A frame of these changes, and where each stands in the frame.
-///
-/// # Errors
-/// [`TooLarge`] when the payload would have more than [`MAX_PAYLOAD_BYTES`]; nothing is allocated for it.
-pub fn encode<'a>(
-    salt: [u8; 8],
-    sequence: u64,
-    attested: u64,
-    changes: impl Iterator<Item = Change<'a>> + Clone,
-) -> Result<(Vec<u8>, Vec<Span>), TooLarge> {
-    // Checksums are at most 5 bytes long, and are computed once, below.
-    let bound = |change: Change<'a>| {
-        let (kind, key, label, value): (u8, &[u8], &[u8], &[u8]) = match change {
-            Change::Put { key, label, value, .. } => (PUT, key, label, value),
-            Change::Delete { key } => (DELETE, key, &[], &[]),
-            Change::Clear => (CLEAR, &[], &[], &[]),
-        };
-        offset(Record { kind, flags: u8::MAX, key, label, value, checksum: u32::MAX }.encoded_bytes())
-    };
-    let most = changes.clone().map(bound).fold(0, u64::saturating_add);
-    if most > offset(MAX_PAYLOAD_BYTES) {
-        return Err(TooLarge(most));
+/// What is wrong with a frame whose checksum is right and whose payload does not parse.
+pub const NOT_RECORDS: &str = "the frame is whole, but its records are not";
+
+/// Buffers that became larger than this are given back after use, in bytes.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// Makes frames, one after the other, in the same memory.
+#[derive(Default)]
+pub struct Builder {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Builder {
+    /// Forgets what is there, and begins a frame.
+    pub fn start(&mut self) {
+        self.spans.clear();
+        self.bytes.clear();
+        self.bytes.resize(FRAME_HEADER_BYTES, 0);
     }
-    let mut frame = Vec::with_capacity(FRAME_OVERHEAD_BYTES.saturating_add(length(most)));
-    frame.resize(FRAME_HEADER_BYTES, 0);
-    let mut spans = Vec::new();
-    for change in changes {
-        let record = Record::new(&change);
-        let start = frame.len();
-        // Writing to memory fails only when a length does not fit, which the bound above excludes.
-        if rmp_serde::encode::write(&mut frame, &record).is_err() {
+
+    /// Begins a frame with these changes in it.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the payload would have more than [`MAX_PAYLOAD_BYTES`]; nothing is allocated for it.
+    pub fn fill(&mut self, changes: &[Change<'_>]) -> Result<(), TooLarge> {
+        // Checksums are at most 5 bytes long, and are computed once, below.
+        let bound = |change: &Change<'_>| {
+            let (kind, key, label, value): (u8, &[u8], &[u8], &[u8]) = match *change {
+                Change::Put { key, label, value, .. } => (PUT, key, label, value),
+                Change::Delete { key } => (DELETE, key, &[], &[]),
+                Change::Clear => (CLEAR, &[], &[], &[]),
+            };
+            offset(Record { kind, flags: u8::MAX, key, label, value, checksum: u32::MAX }.encoded_bytes())
+        };
+        let most = changes.iter().map(bound).fold(0, u64::saturating_add);
+        if most > offset(MAX_PAYLOAD_BYTES) {
             return Err(TooLarge(most));
         }
-        spans.push(Span { start, length: frame.len() - start });
+        self.start();
+        self.bytes.reserve(length(most).saturating_add(CHECKSUM_BYTES));
+        for change in changes {
+            let start = self.bytes.len();
+            // Writing to memory fails only when a length does not fit, which the bound above excludes.
+            if rmp_serde::encode::write(&mut self.bytes, &Record::new(change)).is_err() {
+                return Err(TooLarge(most));
+            }
+            self.spans.push(Span { start, length: self.bytes.len() - start });
+        }
+        Ok(())
     }
-    let payload_bytes = u32::try_from(frame.len() - FRAME_HEADER_BYTES).map_err(|_| TooLarge(most))?;
-    let header = FRAME_MAGIC
-        .into_iter()
-        .chain(salt)
-        .chain(sequence.to_le_bytes())
-        .chain(attested.to_le_bytes())
-        .chain(payload_bytes.to_le_bytes());
-    for (to, from) in frame.iter_mut().zip(header) {
-        *to = from; // space, cipher and key id stay zero
+
+    /// Adds a record as it stood in another frame, and says where it is in this one.
+    pub fn push_record(&mut self, record: &[u8]) -> Span {
+        let span = Span { start: self.bytes.len(), length: record.len() };
+        self.bytes.extend_from_slice(record);
+        span
     }
-    let checksum = crc32fast::hash(&frame);
-    frame.extend_from_slice(&checksum.to_le_bytes());
-    Ok((frame, spans))
+
+    /// How many bytes of records there are.
+    pub fn payload_bytes(&self) -> usize {
+        self.bytes.len().saturating_sub(FRAME_HEADER_BYTES)
+    }
+
+    /// The size of the frame that was finished.
+    pub fn frame_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Where the changes stand in the frame.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Puts header and checksum around what was added. The frame stays until the next one begins.
+    ///
+    /// # Errors
+    /// [`TooLarge`].
+    pub fn finish(&mut self, salt: [u8; 8], sequence: u64, attested: u64) -> Result<&[u8], TooLarge> {
+        let payload = self.payload_bytes();
+        let Some(payload) = u32::try_from(payload).ok().filter(|_| payload <= MAX_PAYLOAD_BYTES) else {
+            return Err(TooLarge(offset(payload)));
+        };
+        let header = FRAME_MAGIC
+            .into_iter()
+            .chain(salt)
+            .chain(sequence.to_le_bytes())
+            .chain(attested.to_le_bytes())
+            .chain(payload.to_le_bytes());
+        for (to, from) in self.bytes.iter_mut().zip(header) {
+            *to = from; // space, cipher and key id stay zero
+        }
+        let checksum = crc32fast::hash(&self.bytes);
+        self.bytes.extend_from_slice(&checksum.to_le_bytes());
+        Ok(&self.bytes)
+    }
+
+    /// Gives memory back after a large frame: a process may have a thousand of these.
+    pub fn settle(&mut self) {
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+        if self.spans.capacity() > KEPT_BYTES / size_of::<Span>() {
+            self.spans = Vec::new();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn encode(
+        salt: [u8; 8],
+        sequence: u64,
+        attested: u64,
+        changes: &[Change<'_>],
+    ) -> Result<(Vec<u8>, Vec<Span>), TooLarge> {
+        let mut builder = Builder::default();
+        builder.fill(changes)?;
+        let frame = builder.finish(salt, sequence, attested)?.to_vec();
+        Ok((frame, builder.spans().to_vec()))
+    }
+
     fn one(change: Change<'_>) -> Vec<u8> {
-        let (frame, spans) = encode([7; 8], 3, 64, std::iter::once(change)).unwrap();
+        let (frame, spans) = encode([7; 8], 3, 64, &[change]).unwrap();
         let payload = payload(&frame).unwrap();
         assert_eq!(spans[0], Span { start: FRAME_HEADER_BYTES, length: payload.len() });
         payload.to_vec()
@@ -312,7 +408,7 @@ mod tests {
     #[test]
     fn a_frame_is_read_back_and_every_flipped_bit_of_it_is_found() {
         let changes = [Change::Clear, Change::Put { key: b"k", label: b"l", flags: 9, value: b"value" }];
-        let (frame, _) = encode(*b"saltsalt", 5, 77, changes.into_iter()).unwrap();
+        let (frame, _) = encode(*b"saltsalt", 5, 77, &changes).unwrap();
         let header = FrameHeader::decode(&frame).unwrap();
         assert_eq!((header.salt, header.sequence, header.attested), (*b"saltsalt", 5, 77));
         assert_eq!((header.frame_bytes(), header.reserved_zero), (frame.len(), true));
@@ -343,7 +439,6 @@ mod tests {
     fn what_is_too_large_is_refused_before_anything_is_allocated() {
         let value = vec![0; 1 << 20];
         let put = Change::Put { key: b"k", label: b"", flags: 0, value: &value };
-        let changes = std::iter::repeat_n(put, 256);
-        assert!(encode([0; 8], 1, 64, changes).is_err());
+        assert!(encode([0; 8], 1, 64, &[put; 256]).is_err());
     }
 }

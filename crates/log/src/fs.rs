@@ -1,4 +1,4 @@
-//! The seam to the disk, and the only file that names `std::fs`.
+//! The seam to the disk, and with `fs/disk.rs` the only place that names `std::fs`.
 //!
 //! Everything is relative to a directory that is held open, so that a handle of a folder that was removed
 //! can never write into one that was made in its place. [`DiskFs`] is the operating system's file system;
@@ -72,6 +72,12 @@ pub trait Fs: Send + Sync {
     /// # Errors
     /// `NotFound`, and whatever the operating system says.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Removes an empty directory. Not durable until its parent is synced.
+    ///
+    /// # Errors
+    /// `NotFound`, `DirectoryNotEmpty`, and whatever the operating system says.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A directory, held open. Names have no slash in them.
@@ -118,8 +124,9 @@ pub trait Dir: Send + Sync {
     /// `NotFound`, and whatever the operating system says.
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>>;
 
-    /// Makes a new, empty file with these permission bits and opens it to read and write. The name is not
-    /// durable until this directory is synced.
+    /// Makes a new, empty file with these permission bits and opens it to read and write. What root makes in
+    /// another user's directory gets that directory's owner and group. The name is not durable until this
+    /// directory is synced.
     ///
     /// # Errors
     /// `AlreadyExists`, and whatever the operating system says.
@@ -172,6 +179,15 @@ pub trait File: Send + Sync {
     /// Whatever the operating system says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// The same where it need not wait for the disk: `None` when it would have to, when it gets fewer bytes
+    /// than asked for, and where that cannot be known.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn read_at_now(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<Option<usize>> {
+        Ok(None)
+    }
+
     /// Writes at an offset; fewer bytes than given are no error. Not durable until synced.
     ///
     /// # Errors
@@ -197,6 +213,14 @@ pub trait File: Send + Sync {
     /// # Errors
     /// Whatever the operating system says, above all that the file system has no locks.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// The same for a lock that others may have at the same time, but not beside an exclusive one.
+    ///
+    /// # Errors
+    /// As [`try_lock`](File::try_lock).
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.try_lock()
+    }
 
     /// Sets the permission bits.
     ///
@@ -267,237 +291,11 @@ pub fn sync_dir(dir: &dyn Dir) -> io::Result<()> {
     }
 }
 
+#[cfg(unix)]
+mod disk;
+#[cfg(not(unix))]
+#[path = "fs/unbuilt.rs"]
+mod disk;
+
 pub use disk::DiskFs;
 use disk::{is_forbidden, is_unsupported};
-
-#[cfg(unix)]
-mod disk {
-    use std::fs;
-    use std::io;
-    use std::os::fd::{AsFd, OwnedFd};
-    use std::os::unix::fs::{FileExt, PermissionsExt};
-    use std::path::{Path, PathBuf};
-    use std::sync::Arc;
-
-    use rustix::fs::{self as sys, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Uid};
-    use rustix::io::Errno;
-
-    use super::{Dir, File, FileId, Fs, Kind, Stat};
-
-    /// The operating system's file system.
-    #[derive(Clone, Copy, Debug, Default)]
-    pub struct DiskFs;
-
-    struct DiskDir(OwnedFd);
-    #[allow(clippy::disallowed_types, reason = "the one file that may name it")]
-    struct DiskFile(fs::File);
-
-    pub(super) fn is_unsupported(error: &io::Error) -> bool {
-        [Errno::INVAL, Errno::NOTSUP].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
-    }
-
-    pub(super) fn is_forbidden(error: &io::Error) -> bool {
-        [Errno::ACCESS, Errno::PERM].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
-    }
-
-    fn directory(at: impl AsFd, path: &Path) -> io::Result<Arc<dyn Dir>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Arc::new(DiskDir(sys::openat(at, path, flags, Mode::empty())?)))
-    }
-
-    // The types of these fields differ from platform to platform.
-    #[allow(clippy::unnecessary_cast, clippy::as_conversions, clippy::useless_conversion)]
-    fn stat(raw: &sys::Stat) -> Stat {
-        let nanoseconds = |s: i128, ns: i128| s * 1_000_000_000 + ns;
-        Stat {
-            id: FileId { dev: raw.st_dev as u64, ino: raw.st_ino as u64 },
-            kind: match FileType::from_raw_mode(raw.st_mode) {
-                FileType::RegularFile => Kind::File,
-                FileType::Directory => Kind::Dir,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::Other,
-            },
-            links: raw.st_nlink as u64,
-            size: u64::try_from(raw.st_size).unwrap_or(0),
-            modified_ns: nanoseconds(raw.st_mtime.into(), raw.st_mtime_nsec as i128),
-            changed_ns: nanoseconds(raw.st_ctime.into(), raw.st_ctime_nsec as i128),
-            mode: Mode::from_raw_mode(raw.st_mode).bits() as u32,
-            uid: raw.st_uid,
-            gid: raw.st_gid,
-        }
-    }
-
-    fn permissions(mode: u32) -> Mode {
-        Mode::from_bits_truncate(mode)
-    }
-
-    impl Fs for DiskFs {
-        fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
-            directory(CWD, path)
-        }
-
-        fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
-            Ok(sys::mkdirat(CWD, path, permissions(mode))?)
-        }
-
-        fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-            fs::canonicalize(path)
-        }
-    }
-
-    impl DiskDir {
-        #[allow(clippy::disallowed_types, reason = "the one file that may name it")]
-        fn file(&self, name: &str, flags: OFlags, mode: u32) -> io::Result<Arc<dyn File>> {
-            let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-            Ok(Arc::new(DiskFile(fs::File::from(sys::openat(&self.0, name, flags, permissions(mode))?))))
-        }
-    }
-
-    impl Dir for DiskDir {
-        fn stat(&self) -> io::Result<Stat> {
-            Ok(stat(&sys::fstat(&self.0)?))
-        }
-
-        fn names(&self) -> io::Result<Vec<String>> {
-            let mut names = Vec::new();
-            for entry in sys::Dir::read_from(&self.0)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                if name != "." && name != ".." {
-                    names.push(name);
-                }
-            }
-            Ok(names)
-        }
-
-        fn stat_name(&self, name: &str) -> io::Result<Option<Stat>> {
-            match sys::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(raw) => Ok(Some(stat(&raw))),
-                Err(Errno::NOENT) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        }
-
-        fn read_link(&self, name: &str) -> io::Result<PathBuf> {
-            let target = sys::readlinkat(&self.0, name, Vec::new())?;
-            Ok(PathBuf::from(target.to_string_lossy().into_owned()))
-        }
-
-        fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
-            directory(&self.0, path)
-        }
-
-        fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-            self.file(name, OFlags::RDONLY, 0)
-        }
-
-        fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-            self.file(name, OFlags::RDWR, 0)
-        }
-
-        fn create(&self, name: &str, mode: u32) -> io::Result<Arc<dyn File>> {
-            self.file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
-        }
-
-        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-            Ok(sys::renameat(&self.0, from, &self.0, to)?)
-        }
-
-        fn remove(&self, name: &str) -> io::Result<()> {
-            Ok(sys::unlinkat(&self.0, name, AtFlags::empty())?)
-        }
-
-        // Syncs go through the C library's functions, which a test can put a shim before.
-        #[allow(clippy::disallowed_types, reason = "the one file that may name it")]
-        fn sync(&self) -> io::Result<()> {
-            fs::File::from(self.0.try_clone()?).sync_all()
-        }
-
-        fn sync_all(&self) -> io::Result<()> {
-            #[cfg(target_os = "linux")]
-            return Ok(sys::syncfs(&self.0)?);
-            #[cfg(not(target_os = "linux"))]
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-
-        fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
-            Ok(sys::fchown(&self.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
-        }
-    }
-
-    impl File for DiskFile {
-        fn stat(&self) -> io::Result<Stat> {
-            Ok(stat(&sys::fstat(&self.0)?))
-        }
-
-        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-            self.0.read_at(buffer, offset)
-        }
-
-        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-            self.0.write_at(bytes, offset)
-        }
-
-        fn set_len(&self, size: u64) -> io::Result<()> {
-            self.0.set_len(size)
-        }
-
-        fn sync(&self) -> io::Result<()> {
-            self.0.sync_data()
-        }
-
-        fn try_lock(&self) -> io::Result<bool> {
-            match sys::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => Ok(true),
-                Err(Errno::WOULDBLOCK) => Ok(false),
-                Err(error) => Err(error.into()),
-            }
-        }
-
-        fn set_mode(&self, mode: u32) -> io::Result<()> {
-            self.0.set_permissions(fs::Permissions::from_mode(mode))
-        }
-
-        fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
-            Ok(sys::fchown(&self.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
-        }
-    }
-}
-
-#[cfg(not(unix))]
-mod disk {
-    use std::io;
-    use std::path::{Path, PathBuf};
-    use std::sync::Arc;
-
-    use super::{Dir, Fs};
-
-    /// The operating system's file system: not built for this platform yet, and says so at the first call.
-    #[derive(Clone, Copy, Debug, Default)]
-    pub struct DiskFs;
-
-    fn unsupported<T>() -> io::Result<T> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "this version supports Linux only"))
-    }
-
-    pub(super) fn is_unsupported(_: &io::Error) -> bool {
-        false
-    }
-
-    pub(super) fn is_forbidden(_: &io::Error) -> bool {
-        false
-    }
-
-    impl Fs for DiskFs {
-        fn open_dir(&self, _: &Path) -> io::Result<Arc<dyn Dir>> {
-            unsupported()
-        }
-
-        fn create_dir(&self, _: &Path, _: u32) -> io::Result<()> {
-            unsupported()
-        }
-
-        fn canonical(&self, _: &Path) -> io::Result<PathBuf> {
-            unsupported()
-        }
-    }
-}

@@ -1,11 +1,21 @@
 //! Which key stands where: the whole index is in memory, the values are in the file.
+//!
+//! A store may have 50,000 keys, and a process 1,000 stores, so an entry is small: 24 bytes in a hash table,
+//! and its key and label back to back with those of all others in one buffer.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
 
 use crate::error::Error;
-use crate::format::{FRAME_HEADER_BYTES, offset};
+use crate::format::{FRAME_HEADER_BYTES, length, offset};
 use crate::frame::{self, Change, Span};
 use crate::fs::{File, read_full};
+
+/// How many bytes of names may be dead before they are worth a rewriting, beside half of all.
+const DEAD_NAMES_BYTES: usize = 4 << 10;
 
 /// A value and the flags that were stored with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +26,11 @@ pub struct Value {
     pub bytes: Vec<u8>,
 }
 
+/// What is told of each key: itself, its label, and the size of its record in bytes.
+pub type VisitSizes<'v> = dyn FnMut(&[u8], &[u8], u64) + 'v;
+
 /// Where a record stands in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub offset: u64,
     pub length: usize,
@@ -28,38 +41,165 @@ impl Place {
     pub fn in_frame(frame: u64, span: Span) -> Place {
         Place { offset: frame.saturating_add(offset(span.start)), length: span.length }
     }
+
+    /// Where it ends.
+    pub fn end(self) -> u64 {
+        self.offset.saturating_add(offset(self.length))
+    }
 }
 
+/// A key that is there.
 struct Entry {
-    label: Box<[u8]>,
-    place: Place,
+    offset: u64,
+    /// Where key and label stand in the names.
+    name: u64,
+    /// A record is shorter than 4 GiB: its frame is.
+    length: u32,
+    /// Half of the key's hash: enough to find it, and to grow the table without reading the names.
+    hash: u32,
+}
+
+impl Entry {
+    fn place(&self) -> Place {
+        Place { offset: self.offset, length: length(self.length.into()) }
+    }
+}
+
+/// The table takes its place from the low bits, and seven bits of a check from the high ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Keys and labels back to back, each behind its length.
+#[derive(Default)]
+struct Names {
+    bytes: Vec<u8>,
+    dead: usize,
+}
+
+impl Names {
+    fn add(&mut self, key: &[u8], label: &[u8]) -> u64 {
+        let at = offset(self.bytes.len());
+        for part in [key, label] {
+            let mut rest = part.len();
+            while rest >= 0x80 {
+                self.bytes.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
+                rest >>= 7;
+            }
+            self.bytes.push(u8::try_from(rest).unwrap_or_default());
+            self.bytes.extend_from_slice(part);
+        }
+        at
+    }
+
+    fn get(&self, at: u64) -> (&[u8], &[u8]) {
+        let (key, behind) = self.part(length(at));
+        let (label, _) = self.part(behind);
+        (key, label)
+    }
+
+    /// One part, and where the next one begins.
+    fn part(&self, mut at: usize) -> (&[u8], usize) {
+        let (mut count, mut shift) = (0usize, 0);
+        while let Some(byte) = self.bytes.get(at) {
+            count |= usize::from(byte & 0x7f) << shift;
+            (at, shift) = (at + 1, shift + 7);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let end = at.saturating_add(count);
+        (self.bytes.get(at..end).unwrap_or_default(), end)
+    }
+
+    /// The name at this place is not used any more.
+    fn forget(&mut self, at: u64) {
+        let (_, label) = self.part(length(at));
+        let (_, end) = self.part(label);
+        self.dead = self.dead.saturating_add(end.saturating_sub(length(at)));
+    }
 }
 
 /// The keys that are there.
 #[derive(Default)]
 pub(crate) struct Index {
-    entries: HashMap<Box<[u8]>, Entry>,
+    table: HashTable<Entry>,
+    names: Names,
+    /// The bytes of the records that count.
+    live_bytes: u64,
+    /// Seeded from the operating system: who chooses keys cannot choose where they collide.
+    hasher: RandomState,
 }
 
 impl Index {
+    fn hash(&self, key: &[u8]) -> u32 {
+        u32::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default()
+    }
+
+    fn entry(&self, key: &[u8]) -> Option<&Entry> {
+        let hash = self.hash(key);
+        self.table.find(spread(hash), |entry| entry.hash == hash && self.names.get(entry.name).0 == key)
+    }
+
     /// What a change does once it is written.
     pub fn apply(&mut self, change: &Change<'_>, place: Place) {
         match *change {
-            Change::Put { key, label, .. } => match self.entries.get_mut(key) {
-                Some(entry) => {
-                    entry.place = place;
-                    if *entry.label != *label {
-                        entry.label = label.into();
-                    }
-                }
-                None => {
-                    self.entries.insert(key.into(), Entry { label: label.into(), place });
-                }
-            },
-            Change::Delete { key } => {
-                self.entries.remove(key);
+            Change::Put { key, label, .. } => self.put(key, label, place),
+            Change::Delete { key } => self.delete(key),
+            Change::Clear => {
+                self.table = HashTable::new();
+                self.names = Names::default();
+                self.live_bytes = 0;
             }
-            Change::Clear => self.entries.clear(),
+        }
+    }
+
+    fn put(&mut self, key: &[u8], label: &[u8], place: Place) {
+        let hash = self.hash(key);
+        let size = u32::try_from(place.length).unwrap_or(u32::MAX);
+        self.live_bytes = self.live_bytes.saturating_add(size.into());
+        let names = &mut self.names;
+        let same = |entry: &Entry| entry.hash == hash && names.get(entry.name).0 == key;
+        if let Some(entry) = self.table.find_mut(spread(hash), same) {
+            self.live_bytes = self.live_bytes.saturating_sub(entry.length.into());
+            (entry.offset, entry.length) = (place.offset, size);
+            if names.get(entry.name).1 != label {
+                names.forget(entry.name);
+                entry.name = names.add(key, label);
+                self.tidy();
+            }
+            return;
+        }
+        let name = names.add(key, label);
+        let entry = Entry { offset: place.offset, name, length: size, hash };
+        self.table.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        let hash = self.hash(key);
+        let names = &self.names;
+        let same = |entry: &Entry| entry.hash == hash && names.get(entry.name).0 == key;
+        let Ok(found) = self.table.find_entry(spread(hash), same) else { return };
+        let (entry, _) = found.remove();
+        self.live_bytes = self.live_bytes.saturating_sub(entry.length.into());
+        self.names.forget(entry.name);
+        self.tidy();
+    }
+
+    /// Keeps memory near what the keys that are there need, however many came and went.
+    fn tidy(&mut self) {
+        if self.names.dead < DEAD_NAMES_BYTES || self.names.dead < self.names.bytes.len() / 2 {
+            return;
+        }
+        let mut names = Names::default();
+        names.bytes.reserve(self.names.bytes.len().saturating_sub(self.names.dead));
+        for entry in &mut self.table {
+            let (key, label) = self.names.get(entry.name);
+            entry.name = names.add(key, label);
+        }
+        self.names = names;
+        if self.table.len() < self.table.capacity() / 4 {
+            self.table.shrink_to_fit(|entry| spread(entry.hash));
         }
     }
 
@@ -70,31 +210,59 @@ impl Index {
     pub fn apply_frame(&mut self, name: &str, frame: u64, payload: &[u8]) -> Result<(), Error> {
         let start = frame.saturating_add(offset(FRAME_HEADER_BYTES));
         for record in frame::records(payload) {
-            let (change, span) = record
-                .ok_or_else(|| Error::corrupt(name, frame, "the frame is whole, but its records are not"))?;
+            let (change, span) = record.ok_or_else(|| Error::corrupt(name, frame, frame::NOT_RECORDS))?;
             self.apply(&change, Place::in_frame(start, span));
         }
         Ok(())
     }
 
     pub fn place(&self, key: &[u8]) -> Option<Place> {
-        self.entries.get(key).map(|entry| entry.place)
+        self.entry(key).map(Entry::place)
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.table.len()
+    }
+
+    /// The bytes of the records that count.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
-        for (key, entry) in &self.entries {
-            visit(key, &entry.label);
+        self.for_each_size(&mut |key, label, _| visit(key, label));
+    }
+
+    /// Keys, labels and the sizes of the records, in bytes.
+    pub fn for_each_size(&self, visit: &mut VisitSizes<'_>) {
+        for entry in &self.table {
+            let (key, label) = self.names.get(entry.name);
+            visit(key, label, entry.length.into());
         }
     }
 
+    /// The first `most` places within a part of the file, in the order of the file. What is held for it is
+    /// bounded by `most`, and one pass over the index is quick.
+    pub fn places(&self, part: std::ops::Range<u64>, most: usize) -> Vec<Place> {
+        let mut places = Vec::new();
+        for entry in &self.table {
+            if part.contains(&entry.offset) {
+                places.push(entry.place());
+                if places.len() >= most.saturating_mul(2) {
+                    places.select_nth_unstable(most);
+                    places.truncate(most);
+                }
+            }
+        }
+        places.sort_unstable();
+        places.truncate(most);
+        places
+    }
+
     /// Those of these changes that change something, in order.
-    pub fn effective<'a>(&self, changes: &[Change<'a>]) -> Vec<Change<'a>> {
+    pub fn effective<'c, 'a>(&self, changes: &'c [Change<'a>]) -> Cow<'c, [Change<'a>]> {
         if changes.iter().all(|change| matches!(change, Change::Put { .. })) {
-            return changes.to_vec();
+            return Cow::Borrowed(changes);
         }
         // What the changes before this one made of the index.
         let mut count = self.len();
@@ -104,7 +272,7 @@ impl Index {
         for change in changes {
             let there = |key: &[u8], touched: &HashMap<&[u8], bool>| match touched.get(key) {
                 Some(there) => *there,
-                None => !cleared && self.entries.contains_key(key),
+                None => !cleared && self.entry(key).is_some(),
             };
             match *change {
                 Change::Put { key, .. } => {
@@ -123,7 +291,7 @@ impl Index {
             }
             effective.push(*change);
         }
-        effective
+        Cow::Owned(effective)
     }
 }
 
@@ -134,18 +302,31 @@ impl Index {
 pub(crate) fn read_value(file: &dyn File, name: &str, key: &[u8], place: Place) -> Result<Value, Error> {
     let mut bytes = vec![0; place.length];
     let read = read_full(file, &mut bytes, place.offset).map_err(|e| Error::io("reading", name, e))?;
-    let record = bytes.get(..read).filter(|bytes| bytes.len() == place.length).and_then(frame::record);
-    match record {
-        Some(Change::Put { key: found, flags, value, .. }) if found == key => {
-            Ok(Value { flags, bytes: value.to_vec() })
-        }
-        Some(_) => Err(Error::corrupt(name, place.offset, "another record stands there")),
-        None => Err(Error::corrupt(name, place.offset, "the record is damaged")),
+    if read < place.length {
+        return Err(Error::corrupt(name, place.offset, "the file ends inside the record"));
     }
+    value_of(bytes, key).map_err(|detail| Error::corrupt(name, place.offset, detail))
+}
+
+/// The value in the bytes of a key's record, whose memory it keeps.
+pub(crate) fn value_of(mut bytes: Vec<u8>, key: &[u8]) -> Result<Value, &'static str> {
+    let (flags, start, end) = match frame::record(&bytes) {
+        Some(Change::Put { key: found, flags, value, .. }) if found == key => {
+            let start = value.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+            (flags, start, start.saturating_add(value.len()))
+        }
+        Some(_) => return Err("another record stands there"),
+        None => return Err("the record is damaged"),
+    };
+    bytes.truncate(end);
+    bytes.drain(..start.min(end));
+    Ok(Value { flags, bytes })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const PLACE: Place = Place { offset: 0, length: 0 };
@@ -157,13 +338,45 @@ mod tests {
     #[test]
     fn a_change_without_effect_is_left_out() {
         let mut index = Index::default();
-        assert_eq!(index.effective(&[Change::Delete { key: b"a" }, Change::Clear]), []);
+        let effective = |index: &Index, changes: &[Change<'static>]| index.effective(changes).into_owned();
+        assert_eq!(effective(&index, &[Change::Delete { key: b"a" }, Change::Clear]), []);
         index.apply(&put(b"a"), PLACE);
         let delete = Change::Delete { key: b"a" };
-        assert_eq!(index.effective(&[delete, delete, Change::Clear]), [delete]);
-        assert_eq!(index.effective(&[delete, put(b"a"), delete]), [delete, put(b"a"), delete]);
-        assert_eq!(index.effective(&[put(b"b"), Change::Clear, delete]), [put(b"b"), Change::Clear]);
-        assert_eq!(index.effective(&[Change::Clear, Change::Clear, put(b"c")]), [Change::Clear, put(b"c")]);
-        assert_eq!(index.effective(&[Change::Clear, delete]), [Change::Clear]);
+        assert_eq!(effective(&index, &[delete, delete, Change::Clear]), [delete]);
+        assert_eq!(effective(&index, &[delete, put(b"a"), delete]), [delete, put(b"a"), delete]);
+        assert_eq!(effective(&index, &[put(b"b"), Change::Clear, delete]), [put(b"b"), Change::Clear]);
+        assert_eq!(effective(&index, &[Change::Clear, Change::Clear, put(b"c")]), [Change::Clear, put(b"c")]);
+        assert_eq!(effective(&index, &[Change::Clear, delete]), [Change::Clear]);
+    }
+
+    #[test]
+    fn it_is_a_map_whatever_comes_and_goes_and_its_memory_stays_bounded() {
+        let mut index = Index::default();
+        let mut map = BTreeMap::new();
+        for round in 0u64..30_000 {
+            let mixed = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            let key = vec![b'k'; usize::try_from(mixed % 300).unwrap()];
+            let place = Place { offset: round, length: usize::try_from(mixed % 1000).unwrap() };
+            if mixed % 7 == 0 {
+                index.apply(&Change::Delete { key: &key }, PLACE);
+                map.remove(&key);
+            } else {
+                let label = (mixed % 5).to_le_bytes();
+                index.apply(&Change::Put { key: &key, label: &label, flags: 0, value: b"" }, place);
+                map.insert(key.clone(), (label, place));
+            }
+            assert_eq!(index.place(&key), map.get(&key).map(|(_, place)| *place));
+        }
+        assert_eq!(index.len(), map.len());
+        let live: usize = map.values().map(|(_, place)| place.length).sum();
+        assert_eq!(index.live_bytes(), offset(live));
+        index.for_each(&mut |key, label| assert_eq!(map[key].0, *label));
+        assert!(index.names.bytes.len() < 300 * 300 * 2 + 2 * DEAD_NAMES_BYTES);
+        let mut places: Vec<Place> = map.values().map(|(_, place)| *place).collect();
+        places.sort();
+        assert_eq!(index.places(0..u64::MAX, 10_000), places);
+        assert_eq!(index.places(places[40].offset..places[90].offset, 7), places[40..47]);
+        index.apply(&Change::Clear, PLACE);
+        assert_eq!((index.len(), index.live_bytes()), (0, 0));
     }
 }

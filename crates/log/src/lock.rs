@@ -85,6 +85,24 @@ pub fn try_lock(dir: &dyn Dir, me: &Holder) -> Result<Attempt, Error> {
     Err(Error::io("locking", LOCK, replaced))
 }
 
+/// Who holds the lock of a folder, for messages: `None` when nobody does. Writes nothing, and needs no right to.
+/// What the holder has not written yet is empty.
+///
+/// # Errors
+/// `Io`.
+pub fn holder(dir: &dyn Dir) -> Result<Option<Holder>, Error> {
+    let file = match dir.open(LOCK) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result.map_err(|e| Error::io("opening", LOCK, e))?,
+    };
+    // A shared one: others who ask at the same time are no holders.
+    if file.try_lock_shared().map_err(|e| Error::io("asking for the lock of", LOCK, e))? {
+        return Ok(None);
+    }
+    let nobody_known = Holder { pid: 0, host: String::new(), started: String::new() };
+    Ok(Some(Holder::read(&*file).unwrap_or(nobody_known)))
+}
+
 /// `None` when the file came or went between the two attempts.
 fn open_or_create(dir: &dyn Dir) -> Result<Option<Arc<dyn File>>, Error> {
     match dir.open_write(LOCK) {

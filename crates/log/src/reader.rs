@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::folder::generations;
-use crate::format::Name;
+use crate::format::{Name, VERSION};
 use crate::fs::{Dir, File};
-use crate::index::{Index, Value, read_value};
-use crate::scan::Scan;
+use crate::index::{Index, Value, VisitSizes, read_value};
+use crate::log::Sizes;
+use crate::scan::{Behind, Look, NO_FRAME, Scan};
 
 /// How often a file is read when it seems damaged: its owner may have been writing there.
 const ATTEMPTS: usize = 3;
@@ -17,7 +18,12 @@ const ATTEMPTS: usize = 3;
 pub struct Reader {
     file: Arc<dyn File>,
     name: String,
+    generation: u64,
     index: Index,
+    end: u64,
+    file_bytes: u64,
+    tail_bytes: u64,
+    modified_ns: Option<i128>,
 }
 
 impl Reader {
@@ -50,12 +56,20 @@ impl Reader {
         let name = Name::Log(generation).to_string();
         let file = dir.open(&name).map_err(|e| Error::io("opening", &name, e))?;
         let mut index = Index::default();
-        let mut scan = Scan::start(&*file, &name, generation)?;
-        while let Some(frame) = scan.next()? {
-            index.apply_frame(&name, frame.offset, frame.payload)?;
-        }
-        scan.tail()?;
-        Ok(Reader { file, name, index })
+        let modified_ns = file.stat().ok().map(|stat| stat.modified_ns);
+        let mut scan = Scan::start(&*file, &name, generation, Look::Beside)?;
+        let tail_bytes = loop {
+            while let Some(frame) = scan.next()? {
+                index.apply_frame(&name, frame.offset, frame.payload)?;
+            }
+            match scan.behind()? {
+                Behind::Tail(bytes) => break bytes,
+                Behind::Frame => {}
+                Behind::Damage => return Err(Error::corrupt(&name, scan.end(), NO_FRAME)),
+            }
+        };
+        let (end, file_bytes) = (scan.end(), scan.size());
+        Ok(Reader { file, name, generation, index, end, file_bytes, tail_bytes, modified_ns })
     }
 
     /// The value of a key, read from the file and checked; `None` when the key is not there.
@@ -79,6 +93,37 @@ impl Reader {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How large it is.
+    pub fn sizes(&self) -> Sizes {
+        Sizes::of(&self.index, self.end, self.file_bytes)
+    }
+
+    /// Bytes behind the last whole frame that are not zero: a commit that a crash cut off, or that the owner
+    /// is just writing.
+    pub fn tail_bytes(&self) -> u64 {
+        self.tail_bytes
+    }
+
+    /// The number in the file's name.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The version of the file's format.
+    pub fn version(&self) -> u32 {
+        VERSION
+    }
+
+    /// When the file was last written, in nanoseconds since 1970, where that is known.
+    pub fn modified_ns(&self) -> Option<i128> {
+        self.modified_ns
+    }
+
+    /// Visits every key with its label and the size of its record in bytes, in no order. Reads nothing.
+    pub fn for_each_size(&self, visit: &mut VisitSizes<'_>) {
+        self.index.for_each_size(visit);
     }
 
     /// Visits every key with its label, in no order. Reads nothing.

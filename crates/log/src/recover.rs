@@ -8,16 +8,13 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::folder::{self, Contents};
-use crate::format::{FILE_MODE, FIRST_FRAME, FileHeader, Name, TEMPORARY, length, offset};
-use crate::frame;
+use crate::format::{FIRST_FRAME, Name, TEMPORARY, length, offset};
 use crate::fs::{Dir, File, read_full, write_all};
 use crate::index::Index;
+use crate::making::{Attest, Making};
 use crate::rules::{Rule, Rules};
-use crate::scan::Scan;
-use crate::writer::Tail;
-
-/// How many zeros are written at once, in bytes.
-const ZEROS_BYTES: usize = 64 << 10;
+use crate::scan::{Behind, Look, NO_FRAME, Scan};
+use crate::writer::{Tail, write_zeros};
 
 /// A log that is on disk as it is in memory.
 pub(crate) struct Recovered {
@@ -40,7 +37,7 @@ pub(crate) fn open(dir: &dyn Dir, salt: [u8; 8], rules: Rules) -> Result<Recover
     let Some((newest, older)) = contents.logs.split_last() else {
         return create(dir, contents.highest.map_or(1, |taken| taken.saturating_add(1)), salt, rules);
     };
-    let recovered = recover(dir, *newest, rules)?;
+    let recovered = recover(dir, *newest, rules, Hint::Taken)?;
     for generation in older {
         remove(dir, &Name::Log(*generation).to_string())?;
     }
@@ -51,46 +48,55 @@ fn remove(dir: &dyn Dir, name: &str) -> Result<(), Error> {
     dir.remove(name).map_err(|e| Error::io("removing", name, e))
 }
 
-/// Writes an empty log under the temporary name, and names it once it is on disk.
+/// Makes an empty log.
 fn create(dir: &dyn Dir, generation: u64, salt: [u8; 8], rules: Rules) -> Result<Recovered, Error> {
-    let file = dir.create(TEMPORARY, FILE_MODE).map_err(|e| Error::write("making", TEMPORARY, e))?;
-    let (first, _) = frame::encode(salt, 1, FIRST_FRAME, std::iter::empty())
-        .map_err(|frame::TooLarge(bytes)| Error::TooLarge { bytes })?;
-    let mut bytes = FileHeader { salt, generation }.encode().to_vec();
-    bytes.extend_from_slice(&first);
-    write_all(&*file, &bytes, 0).map_err(|short| Error::write("writing", TEMPORARY, short.error))?;
+    let mut making = Making::start(dir, generation, salt, Attest::OwnStart)?;
+    making.finish()?;
     if rules.holds(Rule::SyncedBeforeNamed) {
-        file.sync().map_err(|e| Error::io("syncing", TEMPORARY, e))?;
+        making.sync()?;
     }
-    let name = Name::Log(generation).to_string();
-    dir.rename(TEMPORARY, &name).map_err(|e| Error::io("naming", &name, e))?;
+    let name = making.rename(dir)?;
     folder::sync(dir)?;
-    let end = offset(bytes.len());
-    let tail = Tail::new(file, name, salt, rules).at(end, 1, end);
-    Ok(Recovered { tail, index: Index::default(), created: true, dropped_bytes: 0 })
+    let (tail, index) = making.into_log(name, rules);
+    Ok(Recovered { tail, index, created: true, dropped_bytes: 0 })
 }
 
-fn recover(dir: &dyn Dir, generation: u64, rules: Rules) -> Result<Recovered, Error> {
+/// Whether the last bytes of the file are believed, until the scan comes to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    Taken,
+    Ignored,
+}
+
+fn recover(dir: &dyn Dir, generation: u64, rules: Rules, hint: Hint) -> Result<Recovered, Error> {
     let name = Name::Log(generation).to_string();
     let file = dir.open_write(&name).map_err(|e| Error::io("opening", &name, e))?;
     let mut index = Index::default();
-    let mut kept = Kept { from: FIRST_FRAME, bytes: Vec::new() };
     let mut changed = FIRST_FRAME;
-    let mut scan = Scan::start(&*file, &name, generation)?;
+    let mut scan = Scan::start(&*file, &name, generation, Look::Owner)?;
+    if hint == Hint::Taken {
+        scan.take_hint()?;
+    }
     while let Some(frame) = scan.next()? {
         index.apply_frame(&name, frame.offset, frame.payload)?;
-        kept.bytes.extend_from_slice(frame.bytes);
-        kept.attested(frame.attested);
         if !frame.payload.is_empty() {
             changed = frame.offset.saturating_add(offset(frame.bytes.len()));
         }
     }
-    let dropped_bytes = if rules.holds(Rule::DamageIsNoTail) { scan.tail()? } else { 0 };
+    if !scan.hint_holds() {
+        return recover(dir, generation, rules, Hint::Ignored);
+    }
+    let unattested = Kept { from: scan.attested(), bytes: scan.unattested() };
+    let dropped_bytes = match scan.behind()? {
+        Behind::Tail(dropped_bytes) => dropped_bytes,
+        _ if !rules.holds(Rule::DamageIsNoTail) => 0,
+        _ => return Err(Error::corrupt(&name, scan.end(), NO_FRAME)),
+    };
     let (end, size) = (scan.end(), scan.size());
-    settle(&*file, &name, &mut kept, end, size, rules)?;
-    let mut tail =
-        Tail::new(Arc::clone(&file), name.clone(), scan.salt(), rules).at(end, scan.sequence(), size);
-    tail.changed(changed, scan.attested());
+    settle(&*file, &name, unattested, end, size, rules)?;
+    let tail = Tail::new(Arc::clone(&file), name.clone(), generation, scan.salt(), rules)
+        .at(end, scan.sequence(), size)
+        .changed(changed, scan.attested());
     Ok(Recovered { tail, index, created: false, dropped_bytes })
 }
 
@@ -100,35 +106,18 @@ struct Kept {
     bytes: Vec<u8>,
 }
 
-impl Kept {
-    fn attested(&mut self, attested: u64) {
-        if attested > self.from {
-            let count = length(attested - self.from).min(self.bytes.len());
-            self.bytes.drain(..count);
-            self.from = attested;
-        }
-    }
-}
-
 /// Makes the disk hold what was decided: frames up to `end`, zeros from there to the end of the file.
 fn settle(
     file: &dyn File,
     name: &str,
-    kept: &mut Kept,
+    mut kept: Kept,
     end: u64,
     size: u64,
     rules: Rules,
 ) -> Result<(), Error> {
     let writing = |error| Error::write("mending the end of", name, error);
     if zeroes_tail(file, name, end, size, rules)? {
-        let zeros = [0; ZEROS_BYTES];
-        let mut at = end;
-        while at < size {
-            let count = length(size - at).min(ZEROS_BYTES);
-            let block = zeros.get(..count).unwrap_or(&zeros);
-            write_all(file, block, at).map_err(|short| writing(short.error))?;
-            at = at.saturating_add(offset(count));
-        }
+        write_zeros(file, end, size).map_err(|short| writing(short.error))?;
     }
     if rules.holds(Rule::Rewritten) && !kept.bytes.is_empty() {
         if !rules.holds(Rule::RewrittenFromTheCheckedBytes) {

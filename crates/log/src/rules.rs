@@ -34,6 +34,22 @@ pub enum Rule {
     SyncedBeforeNamed,
     /// A commit is synced before it is acknowledged.
     SyncedBeforeAcknowledged,
+    /// What was appended while a sync ran is not attested by it.
+    AttestsWhatTheSyncBeganWith,
+    /// No room for zeros ahead is no failure.
+    ZerosAheadMayFail,
+    /// A new generation is synced before it gets its name.
+    GenerationSynced,
+    /// A new generation whose sync failed is given up, not synced again.
+    FailedGenerationGivenUp,
+    /// The folder is synced after a new generation got its name, before anything is written to it.
+    GenerationNameSynced,
+    /// Older generations go only after that sync.
+    OldGoLast,
+    /// A new generation's frames attest their own start.
+    GenerationAttested,
+    /// A latched log's compaction stops, and names nothing.
+    LatchStopsCompaction,
     /// A bad frame before one that says it was good is damage, not a tail.
     DamageIsNoTail,
 }
@@ -41,7 +57,7 @@ pub enum Rule {
 impl Rule {
     /// All of them.
     #[cfg(any(test, feature = "sim"))]
-    pub const ALL: [Rule; 15] = [
+    pub const ALL: [Rule; 23] = [
         Rule::FolderSynced,
         Rule::TailZeroed,
         Rule::TailZeroedWhateverItReads,
@@ -56,6 +72,14 @@ impl Rule {
         Rule::LatchedCloseSilent,
         Rule::SyncedBeforeNamed,
         Rule::SyncedBeforeAcknowledged,
+        Rule::AttestsWhatTheSyncBeganWith,
+        Rule::ZerosAheadMayFail,
+        Rule::GenerationSynced,
+        Rule::FailedGenerationGivenUp,
+        Rule::GenerationNameSynced,
+        Rule::OldGoLast,
+        Rule::GenerationAttested,
+        Rule::LatchStopsCompaction,
         Rule::DamageIsNoTail,
     ];
 }
@@ -65,13 +89,31 @@ impl Rule {
 pub struct Rules {
     #[cfg(any(test, feature = "sim"))]
     broken: Option<Rule>,
+    #[cfg(any(test, feature = "sim"))]
+    ahead_bytes: Option<u64>,
 }
 
 impl Rules {
     /// All rules but one.
     #[cfg(any(test, feature = "sim"))]
     pub fn without(rule: Rule) -> Rules {
-        Rules { broken: Some(rule) }
+        Rules { broken: Some(rule), ..Rules::default() }
+    }
+
+    /// So many zeros ahead instead of thousands: small files tear in more interesting places.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn with_ahead(self, bytes: u64) -> Rules {
+        Rules { ahead_bytes: Some(bytes), ..self }
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn ahead_bytes(self, usual: u64) -> u64 {
+        self.ahead_bytes.unwrap_or(usual)
+    }
+
+    #[cfg(not(any(test, feature = "sim")))]
+    pub(crate) fn ahead_bytes(self, usual: u64) -> u64 {
+        usual
     }
 
     #[cfg(any(test, feature = "sim"))]

@@ -62,6 +62,21 @@ pub enum Lie {
 #[derive(Clone)]
 pub struct SimFs {
     state: Arc<Mutex<State>>,
+    meanwhile: Arc<Mutex<Option<(Moment, Meanwhile)>>>,
+}
+
+/// What others do at a moment of a call.
+pub type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// A moment in a call at which others can do something, on the same thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the names of a directory are listed.
+    List,
+    /// After a file was made.
+    Made,
+    /// In the sync of a file: what is written now it does not cover.
+    Sync,
 }
 
 struct State {
@@ -131,7 +146,7 @@ impl SimFs {
             opened: 0,
             trace: None,
         };
-        SimFs { state: Arc::new(Mutex::new(state)) }
+        SimFs { state: Arc::new(Mutex::new(state)), meanwhile: Arc::default() }
     }
 
     /// The same with other sectors, in bytes: small ones make small files tear in many places. For files that
@@ -205,6 +220,27 @@ impl SimFs {
             if let Body::File(file) = &mut node.body {
                 file.evict(|| true);
             }
+        }
+    }
+
+    /// Does this at the next such moment, once.
+    pub fn at_next(&self, moment: Moment, meanwhile: Meanwhile) {
+        *self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner) = Some((moment, meanwhile));
+    }
+
+    /// Forgets what was to be done; says whether it was not done yet.
+    pub fn forget_meanwhile(&self) -> bool {
+        self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// Whoever does something now finds nothing locked.
+    fn pass(&self, moment: Moment) {
+        let taken = {
+            let mut waiting = self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.take_if(|(at, _)| *at == moment)
+        };
+        if let Some((_, meanwhile)) = taken {
+            meanwhile();
         }
     }
 

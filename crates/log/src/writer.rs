@@ -1,13 +1,36 @@
 //! The end of the log, where frames are written. One thread at a time is here, behind one lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, is_full};
 use crate::format::offset;
-use crate::frame::{self, Change};
-use crate::fs::{File, write_all};
+use crate::frame::{self, Builder, Change};
+use crate::fs::{File, ShortWrite, write_all};
 use crate::index::Place;
 use crate::rules::{Rule, Rules};
+
+/// What is written ahead at least and at most, in bytes.
+const AHEAD_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 20;
+
+/// How many zeros are written at once, in bytes.
+const ZEROS_BYTES: usize = 64 << 10;
+
+static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
+
+/// Writes zeros over a part of a file; a short write says how much of it was written in all.
+pub(crate) fn write_zeros(file: &dyn File, from: u64, to: u64) -> Result<(), ShortWrite> {
+    let mut at = from;
+    while at < to {
+        let count = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS_BYTES);
+        write_all(file, ZEROS.get(..count).unwrap_or(&ZEROS), at).map_err(|short| {
+            let written = crate::format::length(at - from).saturating_add(short.written);
+            ShortWrite { written, ..short }
+        })?;
+        at = at.saturating_add(offset(count));
+    }
+    Ok(())
+}
 
 /// What the log may still do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,18 +42,35 @@ enum State {
     Closed,
 }
 
+/// Why a frame was not appended.
+pub(crate) enum NotAppended {
+    /// No room; what was written of it stands behind the end and must be taken back.
+    NoRoom(ShortWrite),
+    /// Anything else.
+    Failed(Error),
+}
+
+/// A sync that is under way, and so what it covers if it succeeds.
+pub(crate) struct Syncing {
+    pub file: Arc<dyn File>,
+    end: u64,
+}
+
 /// The end of the log.
 pub(crate) struct Tail {
     file: Arc<dyn File>,
     name: String,
+    generation: u64,
     salt: [u8; 8],
     rules: Rules,
     state: State,
+    /// Set when nothing may be written any more: a running compaction looks at it.
+    stop: Arc<AtomicBool>,
     /// Where the next frame goes.
     end: u64,
     /// The last frame's number.
     sequence: u64,
-    /// The file's size, as far as known; zeros from `end` on.
+    /// The file's size, as far as known; zeros from `end` on. Nobody else changes it, so nobody has to ask.
     size: u64,
     /// The end when the last successful sync began. The next frame attests it.
     synced: u64,
@@ -38,23 +78,33 @@ pub(crate) struct Tail {
     changed: u64,
     /// The highest offset that a frame attests.
     attested: u64,
+    builder: Builder,
+    /// A sync runs that does not hold the lock. Only one at a time: an error of one would not be told to
+    /// another.
+    pub syncing: bool,
+    /// A write that found no room waits to be taken back; until then nobody may write at the end.
+    pub taking_back: bool,
 }
 
 impl Tail {
-    pub fn new(file: Arc<dyn File>, name: String, salt: [u8; 8], rules: Rules) -> Tail {
-        let state = State::Open;
+    pub fn new(file: Arc<dyn File>, name: String, generation: u64, salt: [u8; 8], rules: Rules) -> Tail {
         Tail {
             file,
             name,
+            generation,
             salt,
             rules,
-            state,
+            state: State::Open,
+            stop: Arc::default(),
             end: 0,
             sequence: 0,
             size: 0,
             synced: 0,
             changed: 0,
             attested: 0,
+            builder: Builder::default(),
+            syncing: false,
+            taking_back: false,
         }
     }
 
@@ -65,8 +115,16 @@ impl Tail {
     }
 
     /// What its frames say: the end of the last one that changed something, and what they attest.
-    pub fn changed(&mut self, changed: u64, attested: u64) {
+    pub fn changed(mut self, changed: u64, attested: u64) -> Tail {
         (self.changed, self.attested) = (changed, attested);
+        self
+    }
+
+    /// Goes on in another file, which holds the same.
+    pub fn switch(&mut self, mut to: Tail) {
+        to.stop = Arc::clone(&self.stop);
+        to.builder = std::mem::take(&mut self.builder);
+        *self = to;
     }
 
     pub fn file(&self) -> &Arc<dyn File> {
@@ -75,6 +133,32 @@ impl Tail {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn salt(&self) -> [u8; 8] {
+        self.salt
+    }
+
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The file's size, zeros ahead included.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Tells a compaction that nothing may be written any more.
+    pub fn stop(&self) -> &Arc<AtomicBool> {
+        &self.stop
     }
 
     /// # Errors
@@ -90,48 +174,95 @@ impl Tail {
     pub fn latch(&mut self) {
         if self.state == State::Open && self.rules.holds(Rule::Latched) {
             self.state = State::Latched;
+            self.stop.store(true, Ordering::SeqCst);
         }
     }
 
-    /// Writes one frame, in one write, and says where its records are. Not synced.
+    /// Writes one frame, in one write. Not synced. Where the file grows by it, zeros are written behind it,
+    /// a quarter of the live size: a sync that does not change the file's size is faster.
     ///
     /// # Errors
-    /// `TooLarge` and `Full` leave the log as it was; `Io` latches it.
-    pub fn append(&mut self, changes: &[Change<'_>]) -> Result<Vec<Place>, Error> {
+    /// `TooLarge` leaves the log as it was, `Io` latches it.
+    pub fn append(&mut self, changes: &[Change<'_>], live_bytes: u64) -> Result<(), NotAppended> {
+        let ahead = (live_bytes / 4).clamp(*AHEAD_BYTES.start(), *AHEAD_BYTES.end());
+        self.append_frame(changes, self.rules.ahead_bytes(ahead))
+    }
+
+    fn append_frame(&mut self, changes: &[Change<'_>], ahead: u64) -> Result<(), NotAppended> {
         let synced = if self.rules.holds(Rule::AttestsOnlyTheSynced) { self.synced } else { self.end };
         let sequence = self.sequence.saturating_add(1);
-        let (bytes, spans) = frame::encode(self.salt, sequence, synced, changes.iter().copied())
-            .map_err(|frame::TooLarge(bytes)| Error::TooLarge { bytes })?;
-        if let Err(short) = write_all(&*self.file, &bytes, self.end) {
-            if !is_full(&short.error) {
-                self.latch();
-                return Err(Error::cut_off("writing", &self.name, short.error));
+        let too_large = |frame::TooLarge(bytes)| NotAppended::Failed(Error::TooLarge { bytes });
+        self.builder.fill(changes).map_err(too_large)?;
+        let bytes = self.builder.finish(self.salt, sequence, synced).map_err(too_large)?;
+        let end = self.end.saturating_add(offset(bytes.len()));
+        if let Err(short) = write_all(&*self.file, bytes, self.end) {
+            if is_full(&short.error) {
+                return Err(NotAppended::NoRoom(short));
             }
-            let taken_back = self.take_back(short.written);
-            if self.rules.holds(Rule::FailedTakingBackLatches) {
-                taken_back?;
-            }
-            return Err(Error::Full { source: short.error });
+            return Err(NotAppended::Failed(self.failed("writing", short.error)));
         }
-        let frame = self.end;
-        self.end = self.end.saturating_add(offset(bytes.len()));
-        self.size = self.size.max(self.end);
+        if end > self.size {
+            self.size = end;
+            self.write_ahead(end, ahead).map_err(NotAppended::Failed)?;
+        }
+        self.end = end;
         self.sequence = sequence;
         self.attested = self.attested.max(synced);
         if !changes.is_empty() {
-            self.changed = self.end;
+            self.changed = end;
         }
-        Ok(spans.into_iter().map(|span| Place::in_frame(frame, span)).collect())
+        Ok(())
+    }
+
+    /// Makes room that the next frames find written. That there is none is no error.
+    fn write_ahead(&mut self, end: u64, ahead: u64) -> Result<(), Error> {
+        let to = end.saturating_add(ahead);
+        match write_zeros(&*self.file, end, to) {
+            Ok(()) => self.size = to,
+            Err(short) if is_full(&short.error) && self.rules.holds(Rule::ZerosAheadMayFail) => {
+                self.size = end.saturating_add(offset(short.written));
+            }
+            Err(short) => return Err(self.failed("writing ahead in", short.error)),
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, doing: &str, error: std::io::Error) -> Error {
+        self.latch();
+        Error::cut_off(doing, &self.name, error)
+    }
+
+    /// The changes of the frame that was just appended, each with its place.
+    pub fn appended<'a, 'c>(
+        &'a self,
+        changes: &'a [Change<'c>],
+    ) -> impl Iterator<Item = (&'a Change<'c>, Place)> {
+        let spans = self.builder.spans();
+        let start = self.end.saturating_sub(offset(self.builder.frame_bytes()));
+        changes.iter().zip(spans).map(move |(change, span)| (change, Place::in_frame(start, *span)))
+    }
+
+    /// Large buffers are not kept.
+    pub fn settle(&mut self) {
+        self.builder.settle();
     }
 
     /// Overwrites what was written of a frame with zeros, and syncs that: then nobody sees it again, whatever
-    /// happens.
-    fn take_back(&mut self, written: usize) -> Result<(), Error> {
+    /// happens. Gives the error that its caller hears of.
+    pub fn take_back(&mut self, short: ShortWrite) -> Error {
+        match self.zero(short.written) {
+            Err(error) if self.rules.holds(Rule::FailedTakingBackLatches) => error,
+            _ => Error::Full { source: short.error },
+        }
+    }
+
+    fn zero(&mut self, written: usize) -> Result<(), Error> {
         if written == 0 || !self.rules.holds(Rule::FullTakenBack) {
             return Ok(());
         }
-        self.size = self.size.max(self.end.saturating_add(offset(written)));
-        if let Err(short) = write_all(&*self.file, &vec![0; written], self.end) {
+        let to = self.end.saturating_add(offset(written));
+        self.size = self.size.max(to);
+        if let Err(short) = write_zeros(&*self.file, self.end, to) {
             if self.rules.holds(Rule::FailedTakingBackLatches) {
                 self.latch();
             }
@@ -140,18 +271,32 @@ impl Tail {
         if self.rules.holds(Rule::TakenBackSynced) { self.sync() } else { Ok(()) }
     }
 
-    /// Makes every frame durable that was written.
+    /// Begins a sync that does not need the lock.
+    pub fn begin_sync(&mut self) -> Syncing {
+        self.syncing = true;
+        Syncing { file: Arc::clone(&self.file), end: self.end }
+    }
+
+    /// Notes how it ended.
     ///
     /// # Errors
     /// `Io`, and the log is latched: what the file holds on disk is not known any more.
-    pub fn sync(&mut self) -> Result<(), Error> {
-        let end = self.end;
-        if let Err(error) = self.file.sync() {
-            self.latch();
-            return Err(Error::cut_off("syncing", &self.name, error));
-        }
-        self.synced = end;
+    pub fn end_sync(&mut self, sync: &Syncing, result: std::io::Result<()>) -> Result<(), Error> {
+        self.syncing = false;
+        result.map_err(|error| self.failed("syncing", error))?;
+        let begun = self.rules.holds(Rule::AttestsWhatTheSyncBeganWith);
+        self.synced = if begun { sync.end } else { self.end };
         Ok(())
+    }
+
+    /// Makes every frame durable that was written, while nobody else can write one.
+    ///
+    /// # Errors
+    /// As [`end_sync`](Tail::end_sync).
+    pub fn sync(&mut self) -> Result<(), Error> {
+        let sync = self.begin_sync();
+        let result = sync.file.sync();
+        self.end_sync(&sync, result)
     }
 
     /// Whether something was written that no successful sync covered.
@@ -164,6 +309,7 @@ impl Tail {
     /// # Errors
     /// `Failed` (latched), `Io`. It is closed all the same.
     pub fn close(&mut self) -> Result<(), Error> {
+        self.stop.store(true, Ordering::SeqCst);
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Open if self.is_dirty() => self.finish(),
             State::Open => self.finish().map_err(Error::without_commit),
@@ -178,9 +324,13 @@ impl Tail {
             self.sync()?;
         }
         if self.changed > self.attested {
-            match self.append(&[]) {
-                Ok(_) | Err(Error::Full { .. }) => {}
-                Err(error) => return Err(error),
+            match self.append_frame(&[], 0) {
+                Ok(()) => {}
+                Err(NotAppended::NoRoom(short)) => match self.take_back(short) {
+                    Error::Full { .. } => {}
+                    error => return Err(error),
+                },
+                Err(NotAppended::Failed(error)) => return Err(error),
             }
         }
         let surplus = self.size > self.end;

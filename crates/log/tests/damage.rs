@@ -17,7 +17,7 @@ use std::sync::Arc;
 use auth_log::fs::{Dir, Fs};
 use auth_log::sim::{Random, SimFs};
 use auth_log::{Change, Error, Log, Reader, Rule, Rules};
-use common::{Act, FOLDER, LOG, SALT, State, read_log, read_reader, scale};
+use common::{Act, FOLDER, LOG, SALT, State, end_of, read_log, read_reader, scale};
 
 /// The bytes of a small log, and every state that it went through.
 fn small_log(closed: bool) -> (Vec<u8>, Vec<State>) {
@@ -35,10 +35,13 @@ fn small_log(closed: bool) -> (Vec<u8>, Vec<State>) {
         }
         states.push(state);
     }
+    let mut bytes = fs.cached(LOG).unwrap();
+    bytes.truncate(end_of(&log));
     if closed {
         log.close().unwrap();
+        bytes = fs.cached(LOG).unwrap();
     }
-    (fs.cached(LOG).unwrap(), states)
+    (bytes, states)
 }
 
 fn disk() -> (SimFs, Arc<dyn Dir>) {

@@ -15,8 +15,10 @@ use std::sync::Arc;
 
 use auth_log::fs::{Dir, DiskFs, Fs};
 use auth_log::sim::{Fault, SimFs};
-use auth_log::{Attempt, Change, Error, Holder, Log, Reader, generations, is_own_name, set_aside, try_lock};
-use common::{FOLDER, LOG, SALT, read_reader};
+use auth_log::{
+    Attempt, Change, Compaction, Error, Holder, Log, Reader, generations, is_own_name, set_aside, try_lock,
+};
+use common::{FOLDER, LOG, SALT, end_of, read_reader};
 
 fn disk() -> (SimFs, Arc<dyn Dir>) {
     let fs = SimFs::new(1);
@@ -143,10 +145,11 @@ fn a_clean_close_gives_space_back_and_attests_once() {
     let (fs, folder) = disk();
     let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
     log.commit(&[put(b"a", b"1")]).unwrap();
-    let before = fs.cached(LOG).unwrap();
+    let before = end_of(&log);
+    assert!(fs.cached(LOG).unwrap().len() > before);
     log.close().unwrap();
     let closed = fs.cached(LOG).unwrap();
-    assert_eq!(closed.len(), before.len() + 52, "one empty frame");
+    assert_eq!(closed.len(), before + 52, "one empty frame, and no zeros");
     for _ in 0..3 {
         let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
         log.close().unwrap();
@@ -202,7 +205,14 @@ fn a_log_on_a_real_disk_keeps_what_it_was_given() {
     assert_eq!((opened.records, opened.dropped_bytes), (50, 0));
     assert_eq!(log.get(b"round").unwrap().unwrap().bytes, 49u32.to_le_bytes());
     assert_eq!(log.get(&3u32.to_le_bytes()).unwrap().unwrap().bytes, big);
+    // From the page cache, or not at all: both are right, another value is not.
+    let now = log.get_now(&3u32.to_le_bytes());
+    assert!(now.is_err() || now.unwrap().unwrap().bytes == big);
+    assert_eq!(log.get_now(b"no such key").unwrap(), None);
+    assert!(matches!(log.compact().unwrap(), Compaction::Done { generation: 2, .. }));
+    assert_eq!(log.get(&3u32.to_le_bytes()).unwrap().unwrap().bytes, big);
     log.close().unwrap();
+    assert!(log.get_now(b"round").is_err());
     drop(lock);
-    assert_eq!(names(&*folder), ["keys.1.log", "keys.lock"]);
+    assert_eq!(names(&*folder), ["keys.2.log", "keys.lock"]);
 }

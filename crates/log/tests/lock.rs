@@ -124,3 +124,16 @@ fn the_text_is_for_messages_only_and_other_errors_are_errors() {
         let _lock = acquired(&*folder, 1);
     }
 }
+
+#[test]
+fn who_holds_the_lock_can_be_asked_without_taking_it() {
+    let (fs, folder) = disk();
+    assert_eq!(auth_log::holder(&*folder).unwrap(), None, "there is no lock file");
+    let lock = acquired(&*folder, 7);
+    assert_eq!(auth_log::holder(&*folder).unwrap(), Some(me(7)));
+    fs.install("/store/keys.lock", b"7\n").unwrap();
+    assert_eq!(auth_log::holder(&*folder).unwrap().map(|holder| holder.pid), Some(0), "not known yet");
+    drop(lock);
+    assert_eq!(auth_log::holder(&*folder).unwrap(), None, "what the file says is no lock");
+    drop(acquired(&*folder, 8));
+}

@@ -38,10 +38,12 @@ fn the_rules_as_they_are_survive_every_random_history() {
 fn every_mutant_is_caught() {
     let mut survivors = Vec::new();
     for rule in Rule::ALL {
-        if rule == Rule::DamageIsNoTail {
-            continue; // no crash makes damage: tests/damage.rs breaks this one
+        // No crash makes damage, and a log that latches too early loses nothing: tests/damage.rs and
+        // tests/generation.rs break these.
+        if [Rule::DamageIsNoTail, Rule::ZerosAheadMayFail, Rule::GenerationAttested].contains(&rule) {
+            continue;
         }
-        match lives_until_found(Rules::without(rule), None, 60_000) {
+        match lives_until_found(Rules::without(rule), None, 200_000) {
             Some(seed) => println!("without {rule:?}: caught in history {seed}"),
             None => survivors.push(rule),
         }

@@ -15,6 +15,7 @@ use crate::events::Event;
 use crate::folder::{
     CREDS, Folder, Look, MARKER, Reach, Survey, Watch, no_account, read_creds, remove_stale,
 };
+use crate::maintenance::delete_account;
 use crate::migration::marker_names;
 
 /// A folder that may be opened as a format: what was found in it.
@@ -32,33 +33,47 @@ pub struct Judged {
 /// false): the folder stays as it is.
 pub fn judge(folder: &Folder, format: Format, create: bool) -> Result<Judged> {
     let survey = Survey::of(folder)?;
-    judge_format(folder, &survey, format)?;
-    let creds = read_creds(folder)?.map(|(creds, _)| creds);
-    if survey.marker && !creds.as_ref().is_some_and(|creds| marker_names(folder, creds).unwrap_or(false)) {
+    let creds = read_creds(folder).map(|found| found.map(|(creds, _)| creds));
+    // An unfinished migration says more than what it has left.
+    let finished = |creds: &Creds| marker_names(folder, creds).unwrap_or(false);
+    if survey.marker && !matches!(&creds, Ok(Some(creds)) if finished(creds)) {
         let path = folder.path.display();
-        return Err(Error::new(
-            Code::Incomplete,
-            format!("a migration into {path} did not finish: run it again, it starts over by itself"),
-        )
-        .at(&folder.path));
+        let message = if survey.creds {
+            let marker = shell_quoted(&folder.path_of(MARKER).display().to_string());
+            format!(
+                "a migration into {path} did not finish, and somebody has put other credentials there since. To keep \
+                 those: rm {marker}. Else remove the folder and run the migration again"
+            )
+        } else {
+            format!("a migration into {path} did not finish: run it again, it starts over by itself")
+        };
+        return Err(Error::new(Code::Incomplete, message).at(&folder.path));
     }
+    judge_format(folder, &survey, format)?;
+    let creds = creds?;
     if creds.is_none() && !create {
         return Err(no_account(&folder.path));
     }
     Ok(Judged { creds, survey })
 }
 
-fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> {
+/// Judges what a folder holds for a format, by its names.
+///
+/// # Errors
+/// `WrongFormat`, `NotMigrated`.
+pub fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> {
     let path = folder.path.display();
+    let quoted = shell_quoted(&path.to_string());
+    let (keys, logs) = (shell_quoted(&format!("{path}-key-files")), shell_quoted(&format!("{path}-log")));
     let log = survey.logs.last().map(|n| Name::Log(*n));
     let (code, message) = match (log, survey.keys.first(), format) {
         (Some(log), Some(key), _) => (
             Code::WrongFormat,
             format!(
                 "{path} holds both a native log ({log}) and key files ({} and others): another helper ran on a \
-                 native folder. To keep the log: mkdir '{path}-key-files' && mv '{path}'/*-*.json \
-                 '{path}-key-files'. To keep the key files: mkdir '{path}-log' && mv '{path}'/keys.*.log \
-                 '{path}-log'. Then open it again",
+                 native folder. To keep the log, which has all from before: mkdir {keys} && mv {quoted}/*-*.json \
+                 {keys}, then useNativeAuthState. To go on with what the other helper wrote alone: mkdir {logs} && \
+                 mv {quoted}/keys.*.log {logs}, then useMultiFileAuthState",
                 key.file_name()
             ),
         ),
@@ -80,6 +95,12 @@ fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> 
         _ => return Ok(()),
     };
     Err(Error::new(code, message).at(&folder.path))
+}
+
+/// A path as a shell takes it, in a command for people to copy.
+#[must_use]
+pub fn shell_quoted(path: &str) -> String {
+    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// Whether the log has keys, or cannot be read: a store that was opened and never written has none.
@@ -131,6 +152,11 @@ impl Account {
                 folder.events.emit(&fresh_beside_keys(&folder, format));
             }
         }
+        if creds.is_some() && format == Format::Native && survey.logs.is_empty() {
+            let message =
+                "there is a creds.json and no log: the account begins with no keys (a seeded folder does)";
+            folder.events.emit(&Event::warning("no-keys", &folder.path, message));
+        }
         let mut watch = Watch::default();
         if let Some(creds) = &creds {
             watch.note(creds.summary, None);
@@ -177,11 +203,18 @@ impl Account {
     /// # Errors
     /// `Io`, `Full`, `Failed`.
     pub fn save_creds(&self, creds: &Creds) -> Result<()> {
-        self.keys.sync()?;
-        self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
-        let stamp = self.folder.stat(CREDS)?.map(Into::into);
+        // A log that fails is no reason to lose an identity: what is wrong with it is said afterwards.
+        let synced = self.keys.sync();
+        let written = self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
+        // Somebody else's file that came meanwhile is not ours to know.
+        let stat = self.folder.stat(CREDS)?.filter(|stat| written.is_none_or(|id| id == stat.id));
+        let stamp = stat.map(Into::into);
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
-        Ok(())
+        match synced {
+            // It was said before, to whoever wrote keys.
+            Err(error) if error.code() == Code::Failed => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Writes a group in order, except what is meant for another account than the stored one.
@@ -203,6 +236,14 @@ impl Account {
                 stale => stale.map_err(|error| error.at(&self.folder.path_of(CREDS))),
             })
             .collect()
+    }
+
+    /// Removes the account from its folder.
+    ///
+    /// # Errors
+    /// `Io`; a part may be gone, the credentials first.
+    pub fn delete(&self) -> Result<()> {
+        delete_account(&self.folder, self.keys.as_ref())
     }
 
     /// Whether these credentials may be written.

@@ -15,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::{Event, Listeners};
 use crate::folder::{Folder, Look, no_account};
 use crate::keys::Key;
+use crate::maintenance::Compacted;
 use crate::runtime::{Lane, run};
 use crate::value::Value;
 
@@ -23,6 +24,15 @@ use crate::value::Value;
 const SECOND_LOOK: Duration = Duration::from_millis(100);
 /// The one key type whose loss Signal cannot mend by itself.
 const NO_SECOND_SOURCE: &str = "app-state-sync-key";
+
+/// What a look leaves open until a second one sees the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    Gone,
+    Torn,
+    /// The store's own files are away, and the credentials are there.
+    Displaced,
+}
 
 /// How a folder is opened.
 #[derive(Clone, Debug)]
@@ -86,24 +96,33 @@ impl FolderBackend {
         work: impl Fn(&Account, Option<Summary>) -> T + Send + Sync + 'static,
     ) -> Result<T> {
         let work = Arc::new(work);
-        let mut last = false;
+        let mut before = None;
         loop {
             let (account, work) = (self.0.clone(), work.clone());
-            let done = run(Lane::Commit, move || {
-                Ok(match account.look()? {
-                    Look::Here(stored) => Some(work(&account, stored)),
+            let outcome = run(Lane::Commit, move || {
+                let stored = match account.look()? {
+                    Look::Here(stored) => stored,
                     // Still torn is no evidence of another identity.
-                    Look::Torn if last => Some(work(&account, None)),
-                    Look::Gone if last => return Err(gone(&account)),
-                    _ => None,
-                })
+                    Look::Torn if before == Some(Doubt::Torn) => None,
+                    Look::Torn => return Ok(Err(Doubt::Torn)),
+                    Look::Gone if before == Some(Doubt::Gone) => return Err(gone(&account)),
+                    Look::Gone => return Ok(Err(Doubt::Gone)),
+                };
+                if !account.keys().in_place()? {
+                    // `rm` takes the log first and `creds.json` a moment later: that would be a logout.
+                    if before != Some(Doubt::Displaced) {
+                        return Ok(Err(Doubt::Displaced));
+                    }
+                    account.keys().put_back()?;
+                }
+                Ok(Ok(work(&account, stored)))
             })
             .await??;
-            match done {
-                Some(done) => return Ok(done),
-                None => tokio::time::sleep(SECOND_LOOK).await,
+            match outcome {
+                Ok(done) => return Ok(done),
+                Err(doubt) => before = Some(doubt),
             }
-            last = true;
+            tokio::time::sleep(SECOND_LOOK).await;
         }
     }
 
@@ -166,7 +185,17 @@ impl Backend for FolderBackend {
     }
 
     fn load_creds(&self) -> Future<'_, Result<Option<Creds>>> {
-        Box::pin(async { self.guarded(|account, _| account.load_creds()).await? })
+        Box::pin(async {
+            loop {
+                let (loaded, known) =
+                    self.guarded(|account, stored| (account.load_creds(), stored.is_some())).await?;
+                match loaded? {
+                    // It went between two looks: the next one tells whether that is a logout.
+                    None if known => {}
+                    loaded => return Ok(loaded),
+                }
+            }
+        })
     }
 
     fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<()>> {
@@ -209,14 +238,36 @@ impl Backend for FolderBackend {
 
     fn close(&self) -> Future<'_, Result<()>> {
         let account = self.0.clone();
-        Box::pin(async { run(Lane::Open, move || account.keys().close()).await? })
+        Box::pin(async { run(Lane::Commit, move || account.keys().close()).await? })
     }
 
     fn abandon(&self) -> Future<'_, ()> {
         let account = self.0.clone();
         Box::pin(async {
             // It only drops a lock: a panic in there would have released it as well.
-            let _ = run(Lane::Open, move || account.keys().abandon()).await;
+            let _ = run(Lane::Commit, move || account.keys().abandon()).await;
         })
+    }
+
+    fn look(&self) -> Future<'_, Result<()>> {
+        Box::pin(self.guarded(|_, _| ()))
+    }
+
+    fn wants_compaction(&self) -> bool {
+        self.0.keys().wants_compaction()
+    }
+
+    fn is_swollen(&self) -> bool {
+        self.0.keys().is_swollen()
+    }
+
+    fn compact(&self) -> Future<'_, Result<Compacted>> {
+        let account = self.0.clone();
+        Box::pin(async { run(Lane::Compact, move || account.keys().compact()).await? })
+    }
+
+    fn delete(&self) -> Future<'_, Result<()>> {
+        let account = self.0.clone();
+        Box::pin(async { run(Lane::Commit, move || account.delete()).await? })
     }
 }

@@ -8,13 +8,18 @@ mod native;
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
+
+use auth_log::Lock;
 
 use crate::creds::{Creds, Identity, Summary};
 use crate::error::{Code, Error, Result};
+use crate::folder::Folder;
 use crate::keys::Key;
+use crate::maintenance::Compacted;
 use crate::value::Value;
 
-pub use account::{Account, Judged, judge};
+pub use account::{Account, Judged, judge, judge_format, shell_quoted};
 pub use folder::{FolderBackend, FolderOptions, hold};
 pub use native::{FLAG_PLAIN, Locking, lock_store};
 
@@ -110,6 +115,15 @@ pub enum Write {
 }
 
 impl Write {
+    /// Whether it deletes at the most.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Write::Set(changes) => changes.iter().all(|(_, value)| value.is_none()),
+            Write::Clear => true,
+        }
+    }
+
     /// The bytes of its values.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -126,7 +140,7 @@ impl Write {
 #[derive(Debug)]
 pub struct Commit {
     /// What to write.
-    pub write: std::sync::Arc<Write>,
+    pub write: Arc<Write>,
     /// Whom it takes the account to be.
     pub expected: Expected,
 }
@@ -186,6 +200,30 @@ pub trait Backend: Send + Sync {
 
     /// Lets go of locks and writes nothing more. Reads still work.
     fn abandon(&self) -> Future<'_, ()>;
+
+    /// Looks whether everything is still where it belongs, and mends what can be.
+    ///
+    /// # Errors
+    /// `Gone`, `Fenced`, `Failed`, `Io`.
+    fn look(&self) -> Future<'_, Result<()>>;
+
+    /// Whether so much of the store is dead that [`Backend::compact`] is worth while.
+    fn wants_compaction(&self) -> bool;
+
+    /// Whether so much of the store is dead that writes should wait for a compaction under way.
+    fn is_swollen(&self) -> bool;
+
+    /// Gives dead space back; everything else goes on meanwhile.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Full`, `Io`: what was there stays.
+    fn compact(&self) -> Future<'_, Result<Compacted>>;
+
+    /// Removes everything that is stored, and lets go.
+    ///
+    /// # Errors
+    /// `Io`; a part may be gone.
+    fn delete(&self) -> Future<'_, Result<()>>;
 }
 
 /// What a key store found under a key.
@@ -237,6 +275,40 @@ pub trait KeyStore: Send + Sync {
     fn close(&self) -> Result<()>;
     /// Lets go of locks, writing nothing.
     fn abandon(&self);
+    /// Whether the store's own files are still where they belong.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn in_place(&self) -> Result<bool>;
+    /// Puts them back, from what is held open.
+    ///
+    /// # Errors
+    /// `Fenced` when somebody else has the store by now; `Failed`, `Io`.
+    fn put_back(&self) -> Result<()>;
+    /// As [`Backend::wants_compaction`].
+    fn wants_compaction(&self) -> bool;
+    /// As [`Backend::is_swollen`].
+    fn is_swollen(&self) -> bool;
+    /// As [`Backend::compact`].
+    ///
+    /// # Errors
+    /// `Corrupt`, `Full`, `Io`.
+    fn compact(&self) -> Result<Compacted>;
+    /// Removes all keys and the store's own files, and lets go of locks.
+    ///
+    /// # Errors
+    /// `Io`; a part may be gone.
+    fn delete(&self) -> Result<()>;
+}
+
+/// The keys of a folder that is not opened, to be deleted.
+#[must_use]
+pub fn offline_keys(folder: Arc<Folder>, native: bool, lock: Option<Lock>) -> Box<dyn KeyStore> {
+    if native {
+        Box::new(native::NativeKeys::closed(folder, lock))
+    } else {
+        Box::new(multi_file::MultiFileKeys::new(folder))
+    }
 }
 
 /// What an error of the log is to our callers.
@@ -245,21 +317,27 @@ pub fn log_error(error: auth_log::Error, folder: &Path) -> Error {
     use auth_log::Error as Log;
     let unknown = error.outcome_unknown();
     let mapped = match error {
-        Log::Corrupt { name, offset, detail } => Error::new(
+        Log::Corrupt { name, offset, detail } => {
+            let path = folder.join(name);
+            let shown = path.display();
+            Error::new(
             Code::Corrupt,
             format!(
-                "{name} is damaged at byte {offset}: {detail}. Nothing was changed; restore the folder from a \
-                 backup, or remove the log to begin with no keys (peers then send new sessions)"
+                "{shown} is damaged at byte {offset} ({detail}); nothing was changed. repairAuthState(folder, to) makes a \
+                 new store of all that is sound in it"
             ),
         )
-        .at(&folder.join(name))
-        .with(|details| details.offset = Some(offset)),
+        .at(&path)
+        .with(|details| details.offset = Some(offset))
+        }
         Log::UnsupportedVersion { name, version } => Error::new(
             Code::UnsupportedVersion,
-            format!("{name} was written by a newer version of baileys-native-auth (format {version}): update it"),
+            format!(
+                "{name} was written by a newer version of baileys-native-auth (format {version}): update it"
+            ),
         )
         .at(&folder.join(name)),
-        Log::Io { what, source, .. } => Error::io(&format!("{what} in"), folder, &source)
+        Log::Io { what, source, .. } => Error::io_below(&what, folder, &source)
             // A full disk that could not be taken back, or met at a sync, is a failed store like any other.
             .with(|details| details.code = Code::Io),
         Log::Full { source } => Error::io("write the log in", folder, &source),

@@ -7,6 +7,7 @@ use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
 use crate::folder::{Folder, Reach, Stamp};
 use crate::keys::{Key, file_name_part, known_type, stem_of_file};
+use crate::maintenance::Compacted;
 use crate::value::{Value, is_json, is_plain};
 
 /// The keys of a multi-file folder.
@@ -35,15 +36,18 @@ impl MultiFileKeys {
     fn write(&self, key: &Key, value: Option<&Value>) -> Result<()> {
         let name = key.file_name();
         let result = match value {
-            Some(value) => self.folder.replace(&name, &value.text, Reach::Handed),
+            Some(value) => self.folder.replace(&name, &value.text, Reach::Handed).map(drop),
             None => self.folder.remove(&name),
         };
         result.map_err(|error| error.of_key(&key.key_type, &key.id))
     }
 
     fn set(&self, changes: &[(Key, Option<Value>)]) -> Result<()> {
-        let new: Vec<&Key> =
-            changes.iter().map(|(key, _)| key).filter(|key| known_type(&key.stem).is_none()).collect();
+        let new: Vec<&Key> = changes
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| known_type(&key.stem) != Some(&*key.key_type))
+            .collect();
         if !new.is_empty() {
             let mut own = self.own_types.lock().unwrap_or_else(PoisonError::into_inner);
             own.extend(new.iter().map(|key| key.key_type.clone()));
@@ -59,14 +63,16 @@ impl MultiFileKeys {
 
 fn key_of(name: &str, own_types: &HashSet<String>) -> Option<Key> {
     let stem = stem_of_file(name)?;
-    if known_type(stem).is_some() {
-        return Key::from_stem(stem);
-    }
+    let known = known_type(stem);
     let own = own_types.iter().filter_map(|own| {
         let id = stem.strip_prefix(&file_name_part(own))?.strip_prefix('-')?;
         Some(Key { key_type: own.clone(), id: id.to_owned(), stem: stem.to_owned() })
     });
-    own.max_by_key(|key| key.key_type.len())
+    // The longest type that the name begins with.
+    match own.max_by_key(|key| key.key_type.len()) {
+        Some(key) if known.is_none_or(|known| known.len() < key.key_type.len()) => Some(key),
+        _ => known.and_then(|_| Key::from_stem(stem)),
+    }
 }
 
 impl KeyStore for MultiFileKeys {
@@ -130,4 +136,28 @@ impl KeyStore for MultiFileKeys {
     }
 
     fn abandon(&self) {}
+
+    fn in_place(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn put_back(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn wants_compaction(&self) -> bool {
+        false
+    }
+
+    fn is_swollen(&self) -> bool {
+        false
+    }
+
+    fn compact(&self) -> Result<Compacted> {
+        Ok(Compacted::default())
+    }
+
+    fn delete(&self) -> Result<()> {
+        self.clear()
+    }
 }

@@ -7,12 +7,17 @@ use auth_log::{Attempt, Change, Holder, Lock, Log, try_lock};
 use super::{Durability, Found, KeyStore, Write, log_error};
 use crate::creds::random;
 use crate::error::{Code, Error, Result};
-use crate::folder::Folder;
+use crate::events::Event;
+use crate::folder::{CREDS, Folder};
 use crate::keys::Key;
+use crate::maintenance::Compacted;
 use crate::value::{Value, is_plain};
 
 /// The flag of a record whose value is plain.
 pub const FLAG_PLAIN: u8 = 1;
+
+/// Writes wait for a compaction when dead bytes exceed twice the live ones plus this.
+const SWOLLEN_BYTES: u64 = 3 << 20;
 
 /// A group is written in frames of about this many bytes of values.
 const FRAME_BYTES: usize = 32 << 20;
@@ -43,7 +48,7 @@ fn locked(folder: &Folder, holder: Option<Holder>) -> Error {
             .at(&folder.path);
     };
     let who = if holder == me() {
-        "by another copy of baileys-native-auth in this process: install it once".to_owned()
+        "by this process: by a migration or a repair, or by another copy of baileys-native-auth".to_owned()
     } else {
         format!("by process {} on {}: stop it first", holder.pid, holder.host)
     };
@@ -86,6 +91,8 @@ enum State {
     /// A fresh identity beside an old log: not served, and set aside at the first write.
     OldLog,
     Open(Arc<Log>),
+    /// Deleted, or never opened.
+    Closed,
 }
 
 /// The keys of a native folder.
@@ -111,21 +118,30 @@ impl NativeKeys {
         Ok(Self { folder, state: Mutex::new(state), lock: Mutex::new(lock), durability })
     }
 
+    /// A store that is not opened, to be deleted under its lock.
+    #[must_use]
+    pub fn closed(folder: Arc<Folder>, lock: Option<Lock>) -> Self {
+        let durability = Durability::default();
+        Self { folder, state: Mutex::new(State::Closed), lock: Mutex::new(lock), durability }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn to_read(&self) -> Option<Arc<Log>> {
         match &*self.state() {
-            State::OldLog => None,
+            State::OldLog | State::Closed => None,
             State::Open(log) => Some(log.clone()),
         }
     }
 
     fn to_write(&self) -> Result<Arc<Log>> {
         let mut state = self.state();
-        if let State::Open(log) = &*state {
-            return Ok(log.clone());
+        match &*state {
+            State::Open(log) => return Ok(log.clone()),
+            State::Closed => return Err(self.error(auth_log::Error::Closed)),
+            State::OldLog => {}
         }
         auth_log::set_aside(self.folder.dir.as_ref()).map_err(|error| self.error(error))?;
         let log = open_log(&self.folder)?;
@@ -137,6 +153,27 @@ impl NativeKeys {
         log_error(error, &self.folder.path)
     }
 
+    /// Takes the lock under its own name again, when somebody removed the file.
+    fn lock_again(&self) -> Result<()> {
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|lock| lock.is_current(self.folder.dir.as_ref()).unwrap_or(false)) {
+            return Ok(());
+        }
+        match lock_store(&self.folder)? {
+            Locking::Mine(lock) => {
+                *held = Some(lock);
+                Ok(())
+            }
+            Locking::Theirs(error) => Err(error.with(|details| {
+                details.code = Code::Fenced;
+                details.message = format!(
+                    "keys.lock was removed, and another process has the store now: {}",
+                    details.message
+                );
+            })),
+        }
+    }
+
     fn release(&self) {
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -146,9 +183,11 @@ fn open_log(folder: &Folder) -> Result<Arc<Log>> {
     let (log, opened) =
         Log::open(folder.dir.clone(), random()?).map_err(|error| log_error(error, &folder.path))?;
     if opened.dropped_bytes > 0 {
-        let message =
-            format!("{} bytes of a commit that was never acknowledged were dropped", opened.dropped_bytes);
-        folder.events.emit(&crate::events::Event::info("recovered", &folder.path, message));
+        let message = format!(
+            "{} bytes at the end of the log were no whole commit (a crash, or a cut file) and were dropped",
+            opened.dropped_bytes
+        );
+        folder.events.emit(&Event::warning("recovered", &folder.path, message));
     }
     Ok(Arc::new(log))
 }
@@ -214,13 +253,11 @@ impl KeyStore for NativeKeys {
     fn read_now(&self, key: &Key) -> Option<Option<Value>> {
         // Held across system calls only while an old log is set aside: not waited for.
         let log = match &*self.state.try_lock().ok()? {
-            State::OldLog => return Some(None),
+            State::OldLog | State::Closed => return Some(None),
             State::Open(log) => log.clone(),
         };
-        if !log.contains(key.stem.as_bytes()) {
-            return Some(None);
-        }
-        None
+        let found = log.get_now(key.stem.as_bytes()).ok()?;
+        Some(found.map(|value| Value { plain: value.flags & FLAG_PLAIN != 0, text: value.bytes.into() }))
     }
 
     fn read(&self, key: &Key) -> Result<Found> {
@@ -238,6 +275,9 @@ impl KeyStore for NativeKeys {
     fn note_corrupt(&self, _: &Key) {}
 
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {
+        if matches!(&*self.state(), State::OldLog) && writes.iter().all(|write| write.is_empty()) {
+            return writes.iter().map(|_| Ok(())).collect();
+        }
         let log = match self.to_write() {
             Ok(log) => log,
             Err(error) => return writes.iter().map(|_| Err(error.clone())).collect(),
@@ -278,6 +318,10 @@ impl KeyStore for NativeKeys {
     }
 
     fn close(&self) -> Result<()> {
+        // A program that writes `creds.json` itself has made the fresh identity the stored one.
+        if matches!(&*self.state(), State::OldLog) && self.folder.stat(CREDS)?.is_some() {
+            self.to_write()?;
+        }
         let result = self.to_read().map_or(Ok(()), |log| log.close().map_err(|error| self.error(error)));
         self.release();
         result
@@ -285,5 +329,64 @@ impl KeyStore for NativeKeys {
 
     fn abandon(&self) {
         self.release();
+    }
+
+    fn in_place(&self) -> Result<bool> {
+        let Some(log) = self.to_read() else { return Ok(true) };
+        let dir = self.folder.dir.as_ref();
+        let locked = self
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_none_or(|lock| lock.is_current(dir).unwrap_or(false));
+        // What cannot be looked at is not there.
+        Ok(locked && log.is_in_place().unwrap_or(false))
+    }
+
+    fn put_back(&self) -> Result<()> {
+        let Some(log) = self.to_read() else { return Ok(()) };
+        self.lock_again()?;
+        if log.is_in_place().unwrap_or(false) {
+            return Ok(());
+        }
+        log.write_anew().map_err(|error| self.error(error))?;
+        let message = "the log was removed under the open store (a \"clear session\" command?) and was written anew: \
+                       nothing is lost";
+        self.folder.events.emit(&Event::warning("log-written-anew", &self.folder.path, message));
+        Ok(())
+    }
+
+    fn wants_compaction(&self) -> bool {
+        self.to_read().is_some_and(|log| log.wants_compaction())
+    }
+
+    fn is_swollen(&self) -> bool {
+        self.to_read().is_some_and(|log| {
+            let sizes = log.sizes();
+            sizes.dead_bytes > sizes.live_bytes.saturating_mul(2).saturating_add(SWOLLEN_BYTES)
+        })
+    }
+
+    fn compact(&self) -> Result<Compacted> {
+        let Some(log) = self.to_read() else { return Ok(Compacted::default()) };
+        let before = log.sizes().file_bytes;
+        log.compact().map_err(|error| self.error(error))?;
+        let after = log.sizes().file_bytes;
+        let message = format!("compacted from {before} to {after} bytes");
+        self.folder.events.emit(&Event::info("compacted", &self.folder.path, message));
+        Ok(Compacted { before, after })
+    }
+
+    fn delete(&self) -> Result<()> {
+        // Nothing is written any more: neither by a commit that comes late, nor by a compaction.
+        if let State::Open(log) = std::mem::replace(&mut *self.state(), State::Closed) {
+            // What its last sync says is of no interest now.
+            let _ = log.close();
+        }
+        auth_log::remove(self.folder.dir.as_ref()).map_err(|error| self.error(error))?;
+        self.folder.remove(auth_log::format::LOCK)?;
+        self.release();
+        Ok(())
     }
 }

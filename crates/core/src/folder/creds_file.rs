@@ -28,14 +28,19 @@ impl From<Stat> for Stamp {
 pub fn read_creds(folder: &Folder) -> Result<Option<(Creds, Stamp)>> {
     let Some((text, stat)) = folder.read(CREDS)? else {
         // A link that leads nowhere reads as missing to nobody: `read` has refused it.
-        let companions = Survey::of(folder)?.creds_companions;
-        return match companions.first() {
+        let survey = Survey::of(folder)?;
+        if survey.creds {
+            // It came just now.
+            return read_creds(folder);
+        }
+        return match survey.creds_companions.first() {
             None => Ok(None),
             Some(found) => Err(Error::new(
                 Code::Corrupt,
                 format!(
-                    "creds.json is missing, but {found} is there: rename it to creds.json if it is the account \
-                     that you want, or remove it to begin a new one"
+                    "creds.json is missing in {}, but {found} is there: rename it to creds.json if it is the account \
+                     that you want, or remove it to begin a new one",
+                    folder.path.display()
                 ),
             )
             .at(&folder.path_of(CREDS))),
@@ -46,8 +51,9 @@ pub fn read_creds(folder: &Folder) -> Result<Option<(Creds, Stamp)>> {
         Err(fault) => Err(Error::new(
             Code::Corrupt,
             format!(
-                "creds.json {fault}; nothing was changed: put a good copy in its place, or remove the file to \
-                 begin a new identity (the phone must be linked again)"
+                "{} {fault}; nothing was changed: put a good copy in its place, or remove the file to begin a new \
+                 identity (the phone must be linked again)",
+                folder.path_of(CREDS).display()
             ),
         )
         .at(&folder.path_of(CREDS))
@@ -107,7 +113,8 @@ impl Watch {
                 self.note(creds.summary, Some(stamp));
                 Ok(Look::Here(self.stored))
             }
-            Ok(None) => Ok(Look::Here(self.stored)),
+            Ok(None) if self.stored.is_some() => Ok(Look::Gone),
+            Ok(None) => Ok(Look::Here(None)),
             Err(error) if error.code() == Code::Corrupt => Ok(Look::Torn),
             Err(error) => Err(error),
         }
@@ -121,5 +128,10 @@ impl Watch {
 /// The error of an open, where an account is needed and none is stored.
 #[must_use]
 pub fn no_account(folder: &std::path::Path) -> Error {
-    not_found("open an account that is not there (create is false):", &folder.join(CREDS))
+    let shown = folder.display();
+    not_found("find an account in", folder).with(|details| {
+        details.message = format!(
+            "no account is stored in {shown} (there is no creds.json): check the path; nothing was made"
+        );
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use auth_log::fs::{Dir, File, Kind, Stat, read_full, sync_dir, write_all};
+use auth_log::fs::{Dir, File, FileId, Kind, Stat, read_full, sync_dir, write_all};
 
 use super::survey::temporary_name;
 use super::{FILE_MODE, Folder, ignore_forbidden};
@@ -58,13 +58,16 @@ impl Folder {
         Ok(Some((read_whole(file.as_ref(), stat.size).map_err(|error| failed(&error))?, stat)))
     }
 
-    /// What a name is, its symbolic links followed; `None` when nothing has it, or it leads nowhere.
+    /// What a name is, its symbolic links followed; `None` when nothing has it.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`, also for a link that leads nowhere.
     pub fn stat(&self, name: &str) -> Result<Option<Stat>> {
         match self.dir.stat_name(name) {
-            Ok(Some(stat)) if stat.kind == Kind::Link => Ok(self.follow(name)?.stat),
+            Ok(Some(stat)) if stat.kind == Kind::Link => match self.follow(name)?.stat {
+                None => Err(self.io("follow the symbolic link (it leads nowhere)", name, &missing())),
+                stat => Ok(stat),
+            },
             Ok(stat) => Ok(stat),
             Err(error) => Err(self.io("look at", name, &error)),
         }
@@ -72,11 +75,11 @@ impl Folder {
 
     /// Replaces a file, or makes it: written to a temporary beside it and renamed over it, so that nobody ever
     /// reads half of it. Keeps mode and, where we may, owner. Where a rename is impossible (a file mounted by
-    /// itself) it is written in place, with a warning.
+    /// itself) it is written in place, with a warning. Says which file it is now, when it is a new one.
     ///
     /// # Errors
     /// `Io`, `Full`; the temporary is removed and the old content stays.
-    pub fn replace(&self, name: &str, bytes: &[u8], reach: Reach) -> Result<()> {
+    pub fn replace(&self, name: &str, bytes: &[u8], reach: Reach) -> Result<Option<FileId>> {
         let failed = |doing: &str, error: &io::Error| self.io(doing, name, error);
         let place = match self.dir.stat_name(name) {
             Ok(Some(stat)) if stat.kind == Kind::Link => self.follow(name)?,
@@ -90,12 +93,12 @@ impl Folder {
         let temporary = temporary_name(unique());
         let result = self
             .write_temporary(dir, &temporary, bytes, &place, reach)
-            .and_then(|()| dir.rename(&temporary, &place.name));
-        if let Err(error) = result {
+            .and_then(|id| dir.rename(&temporary, &place.name).map(|()| id));
+        if let Err(error) = &result {
             // Best effort: what stays is found and removed by a later open.
             let _ = dir.remove(&temporary);
-            if !matches!(errno_name(&error), Some("EBUSY" | "EXDEV")) || place.stat.is_none() {
-                return Err(failed("write", &error));
+            if !matches!(errno_name(error), Some("EBUSY" | "EXDEV")) || place.stat.is_none() {
+                return Err(failed("write", error));
             }
             self.events.emit(&Event::warning(
                 "written-in-place",
@@ -108,7 +111,7 @@ impl Folder {
         if reach == Reach::Synced {
             sync_dir(dir).map_err(|error| failed("sync the folder of", &error))?;
         }
-        Ok(())
+        Ok(result.ok())
     }
 
     fn write_temporary(
@@ -118,23 +121,21 @@ impl Folder {
         bytes: &[u8],
         place: &Place,
         reach: Reach,
-    ) -> io::Result<()> {
+    ) -> io::Result<FileId> {
         let file = dir.create(temporary, place.stat.map_or(FILE_MODE, |old| old.mode & FILE_MODE))?;
         write_all(file.as_ref(), bytes, 0).map_err(|short| short.error)?;
         let own = file.stat()?;
-        let model = match place.stat {
-            Some(old) => old,
-            // What root makes in another user's folder gets that folder's owner.
-            None if own.uid == 0 => Stat { mode: own.mode, ..dir.stat()? },
-            None => own,
-        };
+        let model = place.stat.unwrap_or(own);
         if (own.uid, own.gid) != (model.uid, model.gid) {
             ignore_forbidden(file.set_owner(model.uid, model.gid))?;
         }
         if own.mode != model.mode {
             ignore_forbidden(file.set_mode(model.mode))?;
         }
-        if reach == Reach::Synced { file.sync() } else { Ok(()) }
+        if reach == Reach::Synced {
+            file.sync()?;
+        }
+        Ok(own.id)
     }
 
     fn follow(&self, name: &str) -> Result<Place> {

@@ -138,7 +138,7 @@ fn not_a_directory(path: &Path) -> Error {
     let shown = path.display();
     Error::new(
         Code::NotADirectory,
-        format!("{shown} is not a directory: remove the file that has its name, or choose another folder"),
+        format!("{shown}, or a part of that path, is a file and not a directory: choose another folder"),
     )
     .at(path)
 }

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use auth_log::format::Name;
 use auth_log::{generations, is_own_name};
 
 use super::{CREDS, Folder};
@@ -42,6 +43,8 @@ pub struct Survey {
     pub keys: Vec<Key>,
     /// Key files of other types.
     pub unknown_keys: Vec<Key>,
+    /// Logs that were set aside.
+    pub asides: Vec<String>,
     /// Temporaries of ours.
     pub temporaries: Vec<String>,
     /// Everything else that is not our own.
@@ -67,6 +70,11 @@ impl Survey {
                 survey.creds_companions.push(name);
             } else if is_temporary(&name) {
                 survey.temporaries.push(name);
+            } else if name.contains(char::REPLACEMENT_CHARACTER) {
+                // No name that we could ask for.
+                survey.foreign.push(name);
+            } else if matches!(Name::parse(&name), Some(Name::Aside(_))) {
+                survey.asides.push(name);
             } else if let Some(key) = stem_of_file(&name).and_then(Key::from_stem) {
                 let known = known_type(&key.stem).is_some();
                 (if known { &mut survey.keys } else { &mut survey.unknown_keys }).push(key);

@@ -24,7 +24,7 @@ use crate::registry;
 use crate::runtime::{Lane, run};
 use crate::usable::{Unusable, unusable};
 use source::Source;
-use target::Target;
+pub(crate) use target::Target;
 
 /// Something that the owner should know: a file that was left out, or a value that Baileys cannot use.
 #[derive(Clone, Debug, Default)]
@@ -97,14 +97,13 @@ pub struct Report {
 pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
     let (looked, path, from) = (fs.clone(), plan.from.clone(), plan.from.clone());
-    let id = run(Lane::Open, move || {
+    let id = run(Lane::Move, move || {
         Folder::open(looked.as_ref(), &path, &Listeners::default())
             .map(|folder| folder.map(|folder| folder.id))
     })
     .await??;
-    if let Some(open) =
-        id.and_then(registry::open_format).filter(|format| plan.lock_source && *format == Format::Native)
-    {
+    let open = id.and_then(registry::open_store).map(|store| store.format());
+    if let Some(open) = open.filter(|format| plan.lock_source && *format == Format::Native) {
         let (path, format) = (from.display(), open.name());
         return Err(Error::new(
             Code::Locked,
@@ -113,7 +112,7 @@ pub async fn migrate(plan: Plan) -> Result<Report> {
         .at(&from)
         .with(|details| details.pid = Some(std::process::id())));
     }
-    run(Lane::Open, move || migrate_on(fs.as_ref(), &plan)).await?
+    run(Lane::Move, move || migrate_on(fs.as_ref(), &plan)).await?
 }
 
 /// The same, blocking, on any file system.
@@ -123,13 +122,7 @@ pub async fn migrate(plan: Plan) -> Result<Report> {
 pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
     let started = Instant::now();
     let Plan { from, to, verify, .. } = plan;
-    if to.starts_with(from) && to != from {
-        return Err(Error::new(
-            Code::InvalidArg,
-            format!("{} is inside {}: a migration does not change its source", to.display(), from.display()),
-        )
-        .at(to));
-    }
+    check_apart(fs, from, to)?;
     let source = Source::open(fs, from, plan.lock_source)?;
     source.check()?;
     let format = plan.format.unwrap_or(match source.format() {
@@ -151,15 +144,15 @@ pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
     writer.finish()?;
     if *verify {
         let copy = target.read_back()?;
-        let mut left = copy.len();
+        let mut moved = 0;
         source.for_each(&mut |key, value| {
-            left = left.saturating_sub(1);
+            moved += 1;
             match copy.get(&key)? {
                 Some(text) if *text == *value.text => Ok(()),
                 _ => Err(differs(to, &key.file_name())),
             }
         })?;
-        if left != 0 {
+        if moved != copy.len() {
             return Err(differs(to, "the number of keys"));
         }
     }
@@ -174,6 +167,23 @@ pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
         from: (source.format(), from.display().to_string()),
         to: (format, to.display().to_string()),
     })
+}
+
+/// A target that is its source, or lies in it, would change it.
+fn check_apart(fs: &dyn Fs, from: &Path, to: &Path) -> Result<()> {
+    let Ok(source) = fs.canonical(from) else { return Ok(()) };
+    // What is missing of the target would be made in the nearest folder that is there.
+    let nearest = to.ancestors().find_map(|path| fs.canonical(path).ok().map(|real| (path == to, real)));
+    let message = match nearest {
+        Some((true, target)) if target == source => {
+            format!("from and to are the same folder ({}): a migration makes a new one", source.display())
+        }
+        Some((_, target)) if target.starts_with(&source) => {
+            format!("{} is inside {}: a migration does not change its source", to.display(), source.display())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(Code::InvalidArg, message).at(to))
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use auth_log::fs::Kind;
 use auth_log::{Lock, Reader};
 
 use super::Remark;
@@ -23,7 +24,7 @@ pub(super) struct Source {
     survey: Survey,
     keys: Keys,
     /// Held as long as it is read.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 enum Keys {
@@ -54,7 +55,7 @@ impl Source {
                 Keys::Log(Box::new(reader.ok_or_else(|| changed(&folder, "the log"))?))
             }
         };
-        Ok(Self { folder, format, creds, creds_stamp, survey, keys, _lock: lock })
+        Ok(Self { folder, format, creds, creds_stamp, survey, keys, lock })
     }
 
     pub fn format(&self) -> Format {
@@ -79,7 +80,12 @@ impl Source {
         let (count, list) = (bad.len(), bad.join(", "));
         Err(Error::new(
             Code::Corrupt,
-            format!("{count} files of the source are not whole JSON: {list}. Mend or remove them; nothing was moved"),
+            format!(
+                "{count} of the key files in {} are not whole JSON: {list}. Nothing was moved. To Baileys they count as \
+                 missing already, and Signal makes such keys anew: remove them (an app-state-sync-key cannot be made \
+                 anew: look for a copy), and run the migration again",
+                self.folder.path.display()
+            ),
         )
         .at(&path))
     }
@@ -118,17 +124,22 @@ impl Source {
 
     /// Nothing was written to the source since it was opened.
     pub fn check_unchanged(&self) -> Result<()> {
+        // A log beside its owner is read after the credentials: it has all that was set before they were saved, and
+        // that is as good a moment as any.
+        if matches!(self.keys, Keys::Log(_)) && self.lock.is_none() {
+            return Ok(());
+        }
         if self.folder.stat(CREDS)?.map(Stamp::from) != self.creds_stamp {
             return Err(changed(&self.folder, CREDS));
         }
         if let Keys::Files(keys) = &self.keys {
             let now = stamped(&self.folder, &Survey::of(&self.folder)?)?;
-            let differs = now.iter().find(|file| !keys.contains_sorted(file));
-            if let Some((key, _)) = differs {
+            let differs = keys.iter().zip(&now).find(|(before, now)| before != now);
+            if let Some(((key, _), _)) = differs {
                 return Err(changed(&self.folder, &key.file_name()));
             }
             if now.len() != keys.len() {
-                return Err(changed(&self.folder, "a key file that is missing now"));
+                return Err(changed(&self.folder, "the number of key files"));
             }
         }
         Ok(())
@@ -146,24 +157,16 @@ impl Source {
     }
 }
 
-trait ContainsSorted {
-    fn contains_sorted(&self, file: &(Key, Stamp)) -> bool;
-}
-
-impl ContainsSorted for Vec<(Key, Stamp)> {
-    fn contains_sorted(&self, (key, stamp): &(Key, Stamp)) -> bool {
-        let found = self.binary_search_by(|(known, _)| known.stem.cmp(&key.stem));
-        found.ok().and_then(|at| self.get(at)).is_some_and(|(_, known)| known == stamp)
-    }
-}
-
 /// The key files, by stem, each with its stamp.
 fn stamped(folder: &Folder, survey: &Survey) -> Result<Vec<(Key, Stamp)>> {
     let mut files = Vec::with_capacity(survey.keys.len() + survey.unknown_keys.len());
     for key in survey.keys.iter().chain(&survey.unknown_keys) {
         let name = key.file_name();
         let stat = folder.stat(&name)?.ok_or_else(|| changed(folder, &name))?;
-        files.push((key.clone(), stat.into()));
+        // A folder that is named like a key file is somebody else's.
+        if stat.kind != Kind::Dir {
+            files.push((key.clone(), stat.into()));
+        }
     }
     files.sort_by(|(a, _), (b, _)| a.stem.cmp(&b.stem));
     Ok(files)

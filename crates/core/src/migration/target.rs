@@ -1,13 +1,14 @@
 //! Where an account goes: made whole, then published.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth_log::fs::{Fs, write_all};
+use auth_log::fs::{File, Fs, write_all};
 use auth_log::{Change, Lock, Log, Reader};
 
-use super::{marker_names, marker_text};
-use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error};
+use super::marker_text;
+use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error, shell_quoted};
 use crate::creds::{Creds, random};
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
@@ -15,13 +16,18 @@ use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, Reach, Survey, read_creds}
 use crate::keys::Key;
 use crate::value::Value;
 
+/// How often a marker that was removed meanwhile is made again.
+const MARK_ATTEMPTS: usize = 16;
+
 /// Keys are written to a log in frames of about this many bytes.
 const FRAME_BYTES: usize = 1 << 20;
 
 /// A target that is begun: its marker is on disk.
-pub(super) struct Target {
+pub(crate) struct Target {
     folder: Arc<Folder>,
     format: Format,
+    /// Locked as long as this target is being made.
+    _marker: Arc<dyn File>,
     _lock: Option<Lock>,
 }
 
@@ -29,7 +35,8 @@ impl Target {
     /// Makes the folder, checks that it is free, and marks it as unfinished.
     pub fn begin(fs: &dyn Fs, path: &Path, format: Format, creds: &Creds) -> Result<Self> {
         let folder = Arc::new(Folder::open_or_create(fs, path, &Listeners::default())?);
-        check_free(&folder, &Survey::of(&folder)?)?;
+        check_free(&folder, &Survey::of(&folder)?, creds)?;
+        let marker = mark(&folder)?;
         let lock = match format {
             Format::MultiFile => None,
             Format::Native => match lock_store(&folder)? {
@@ -37,13 +44,16 @@ impl Target {
                 Locking::Theirs(error) => return Err(error),
             },
         };
-        // Under the lock nobody else begins here.
+        // With the marker locked nobody else begins here.
         let survey = Survey::of(&folder)?;
-        check_free(&folder, &survey)?;
+        check_free(&folder, &survey, creds)?;
         folder.sync_parents()?;
-        folder.replace(MARKER, marker_text(creds).as_bytes(), Reach::Synced)?;
+        let failed = |error: &std::io::Error| folder.io("write", MARKER, error);
+        write_all(marker.as_ref(), marker_text(creds).as_bytes(), 0).map_err(|short| failed(&short.error))?;
+        marker.sync().map_err(|error| failed(&error))?;
+        folder.sync()?;
         remove_remains(&folder, &survey)?;
-        Ok(Self { folder, format, _lock: lock })
+        Ok(Self { folder, format, _marker: marker, _lock: lock })
     }
 
     /// Takes keys.
@@ -86,12 +96,13 @@ impl Target {
     }
 
     fn error(&self, error: auth_log::Error) -> Error {
-        log_error(error, &self.folder.path)
+        // Whatever became of it: a target that is not published does not open.
+        log_error(error, &self.folder.path).with(|details| details.outcome_unknown = false)
     }
 }
 
 /// Takes the keys of a target.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     target: &'a Target,
     kind: Kind,
 }
@@ -170,7 +181,7 @@ fn write_new(folder: &Folder, key: &Key, value: &Value) -> Result<()> {
 }
 
 /// What was written to a target.
-pub(super) struct Copy<'a> {
+pub(crate) struct Copy<'a> {
     target: &'a Target,
     log: Option<Reader>,
     count: usize,
@@ -192,25 +203,56 @@ impl Copy<'_> {
     }
 }
 
+/// Makes the marker, or takes over one that an unfinished run has left, and locks it.
+fn mark(folder: &Folder) -> Result<Arc<dyn File>> {
+    let failed = |error: &std::io::Error| folder.io("lock", MARKER, error);
+    for _ in 0..MARK_ATTEMPTS {
+        let file = match folder.dir.create(MARKER, FILE_MODE) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => match folder.dir.open_write(MARKER) {
+                // The run that had it has finished just now.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file.map_err(|error| failed(&error))?,
+            },
+            file => file.map_err(|error| failed(&error))?,
+        };
+        if !file.try_lock().map_err(|error| failed(&error))? {
+            break;
+        }
+        let named = folder.dir.stat_name(MARKER).map_err(|error| failed(&error))?;
+        if named.map(|stat| stat.id) == Some(file.stat().map_err(|error| failed(&error))?.id) {
+            return Ok(file);
+        }
+    }
+    let message = format!("another migration into {} is under way: wait for it", folder.path.display());
+    Err(Error::new(Code::Locked, message).at(&folder.path))
+}
+
 /// A target must be empty, or hold the remains of an unfinished run.
-fn check_free(folder: &Folder, survey: &Survey) -> Result<()> {
+fn check_free(folder: &Folder, survey: &Survey, creds: &Creds) -> Result<()> {
     let path = folder.path.display();
     let exists = |what: String, way_out: &str| {
-        let message = format!("{path} {what}: choose another folder, or {way_out}");
+        let message = format!("{path} {what}. Choose another folder; {way_out}");
         Err(Error::new(Code::Exists, message).at(&folder.path))
     };
-    let remove = format!("remove it first (rm -r '{path}')");
+    let remove = format!("to make it anew, remove it first: rm -r {}", shell_quoted(&path.to_string()));
+    if let Some(name) = survey.asides.first() {
+        return exists(format!("is not empty ({name})"), "or empty it");
+    }
     if survey.creds || !survey.creds_companions.is_empty() {
-        let finished = survey.marker
-            && read_creds(folder)?.is_some_and(|(creds, _)| marker_names(folder, &creds).unwrap_or(false));
-        let what = if finished { "holds the account already, whole" } else { "holds an account" };
-        return exists(what.to_owned(), &remove);
+        let there = read_creds(folder).ok().flatten().map(|(creds, _)| creds.summary.identity);
+        if there == Some(creds.summary.identity) {
+            // Its sessions may have gone on since: who removes it on our word would lose them.
+            let message = "holds this account already: if it was moved before, open it, and do not move it again (the \
+                           source is older than it)";
+            return exists(message.to_owned(), &remove);
+        }
+        return exists("holds another account".to_owned(), &remove);
     }
     let foreign = survey.foreign.iter().find(|name| !name.starts_with('.') && *name != "lost+found");
     let ours = survey.keys.iter().chain(&survey.unknown_keys).map(Key::file_name).next();
     let ours = ours.or_else(|| survey.logs.last().map(|n| auth_log::format::Name::Log(*n).to_string()));
     match (foreign, ours) {
-        (Some(name), _) => exists(format!("is not empty ({name})"), "empty it"),
+        (Some(name), _) => exists(format!("is not empty ({name})"), "or empty it"),
         (None, Some(name)) if !survey.marker => exists(format!("holds keys ({name})"), &remove),
         _ => Ok(()),
     }

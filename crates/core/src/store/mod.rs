@@ -4,6 +4,7 @@
 //! JavaScript's threads only ever take the state's lock, for moments; system calls are the worker's, a task on
 //! the runtime that lives while there is work. So a store at rest costs no thread.
 
+mod burst;
 mod objects;
 mod pending;
 mod worker;
@@ -12,22 +13,28 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::backend::{Backend, Format, Write, closed};
 use crate::creds::{Creds, Identity};
 use crate::error::{Error, Result};
-use crate::events::{EnvironmentId, Listeners};
+use crate::events::{EnvironmentId, Listeners, Sink};
 use crate::keys::Key;
-use crate::runtime;
+use crate::maintenance::Compacted;
+use crate::runtime::{self, Lane};
 use crate::value::Value;
+use burst::Burst;
 pub use objects::ObjectId;
 use objects::Objects;
 use pending::{Pending, Sequence, Unsynced};
 
 /// More keys than this are read on the pool: the JavaScript thread has other things to do.
 const MAX_READ_NOW: usize = 64;
+
+/// How often an idle store looks whether its folder is still as it should be.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// How a call is answered: once, on whatever thread. Dropped unanswered only when a bug of ours met a panic.
 pub type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
@@ -68,6 +75,11 @@ struct SaveCall {
 enum Call {
     Write(WriteCall),
     Save(SaveCall),
+    /// Looks whether the folder is still as it should be.
+    Look,
+    Delete {
+        reply: Reply<()>,
+    },
     /// Syncs what was answered before it was on disk.
     Sync,
     List {
@@ -76,6 +88,7 @@ enum Call {
     },
     Open {
         environment: EnvironmentId,
+        sink: Sink,
         reply: Box<dyn FnOnce(Result<Opened, NotOpened>) + Send>,
     },
     Close {
@@ -135,6 +148,9 @@ pub struct Store {
     listeners: Listeners,
     path: PathBuf,
     state: Mutex<State>,
+    burst: Burst,
+    /// Held while the backend is compacted.
+    compaction: Arc<tokio::sync::Mutex<()>>,
     /// Becomes true when the backend has let go of everything.
     released: watch::Sender<bool>,
     /// Counts the times that the reader came to rest.
@@ -164,6 +180,8 @@ impl Store {
                 sync_is_due: false,
                 objects: Objects::default(),
             }),
+            burst: Burst::default(),
+            compaction: Arc::default(),
             released: watch::Sender::new(false),
             rested: watch::Sender::new(0),
         })
@@ -195,7 +213,7 @@ impl Store {
     ///
     /// # Errors
     /// `Finished` when this store takes no handles any more; what reading the credentials said.
-    pub async fn open(self: &Arc<Self>, environment: EnvironmentId) -> Result<Opened, NotOpened> {
+    pub async fn open(self: &Arc<Self>, environment: EnvironmentId, sink: Sink) -> Result<Opened, NotOpened> {
         let (send, receive) = tokio::sync::oneshot::channel();
         {
             let mut state = self.state();
@@ -207,9 +225,48 @@ impl Store {
                 // Nobody waits any more only when the runtime drops the opener: the handle closes itself.
                 let _ = send.send(opened);
             });
-            self.enqueue(state, Call::Open { environment, reply });
+            self.enqueue(state, Call::Open { environment, sink, reply });
         }
         receive.await.unwrap_or(Err(NotOpened::Finished))
+    }
+
+    /// Removes everything that is stored, after every call made before. This store's handles are `Gone` then.
+    ///
+    /// # Errors
+    /// `Io`; a part may be gone.
+    pub async fn delete(self: &Arc<Self>) -> Result<()> {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let reply = Box::new(move |result| {
+            // Who asked may have stopped waiting.
+            let _ = send.send(result);
+        });
+        self.enqueue(self.state(), Call::Delete { reply });
+        receive.await.unwrap_or_else(|_| Err(Error::internal("a delete without an answer")))
+    }
+
+    /// Compacts now, while everything else goes on.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Full`, `Io`: what was there stays.
+    pub async fn compact(&self) -> Result<Compacted> {
+        self.backend()?.compact().await
+    }
+
+    /// Looks at the folder once a minute, until this store is finished or nobody has it any more.
+    ///
+    /// # Errors
+    /// When there are no threads to be had.
+    pub fn look_after(self: &Arc<Self>) -> Result<()> {
+        let store = Arc::downgrade(self);
+        runtime::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                match store.upgrade() {
+                    Some(store) if !store.is_finished() => store.enqueue(store.state(), Call::Look),
+                    _ => break,
+                }
+            }
+        })
     }
 
     /// Waits until the backend has let go: of its locks, and of all work under way.
@@ -219,27 +276,34 @@ impl Store {
     }
 
     fn backend(&self) -> Result<Arc<dyn Backend>> {
-        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        backend.clone().ok_or_else(|| closed().at(&self.path))
+        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        backend.ok_or_else(|| match &self.state().phase {
+            Phase::Gone(error) | Phase::Failed(error) => error.clone(),
+            Phase::Running | Phase::Closed => closed().at(&self.path),
+        })
     }
 
-    fn drop_backend(&self) {
-        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Outside the lock: its last owner closes files.
-        drop(backend);
+    /// Whether the backend has let go already: failed or gone.
+    fn is_let_go(&self) -> bool {
+        *self.released.borrow()
+    }
+
+    fn take_backend(&self) -> Option<Arc<dyn Backend>> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, call: Call) {
         state.calls.push_back(call);
+        self.burst.call(!state.working);
         if !std::mem::replace(&mut state.working, true) {
             drop(state);
-            self.start(worker::work(self.clone()));
+            self.start(Lane::Commit, worker::work(self.clone()));
         }
     }
 
-    fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // The runtime is there: the open that made this store ran on it.
-        let _ = runtime::spawn(task);
+    fn start(&self, lane: Lane, task: impl Future<Output = ()> + Send + 'static) {
+        // Without a thread the task is dropped, and its guard with it, which refuses the calls that wait.
+        let _ = runtime::start(lane, task);
     }
 }
 
@@ -266,9 +330,15 @@ impl Handle {
         }
     }
 
+    /// Whether a small write would be answered within microseconds: its thread is awake, and waits for no disk.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        !self.store.synced_at_commit && self.store.burst.stays()
+    }
+
     /// Saves credentials: on disk when answered, with everything that was written before.
     pub fn save_creds(&self, creds: Creds, reply: Reply<()>) {
-        match self.running() {
+        match self.readable() {
             Err(error) => reply(Err(error)),
             Ok(state) => {
                 let (environment, object) = (self.environment, self.object);
@@ -309,7 +379,7 @@ impl Handle {
         state.reads.push_back(ReadCall { keys, answers, reply });
         if !std::mem::replace(&mut state.reading, true) {
             drop(state);
-            self.store.start(worker::read(self.store.clone()));
+            self.store.start(Lane::Read, worker::read(self.store.clone()));
         }
     }
 
@@ -319,6 +389,12 @@ impl Handle {
             Err(error) => reply(Err(error)),
             Ok(state) => self.store.enqueue(state, Call::List { key_type, reply }),
         }
+    }
+
+    /// The store, for what is done to all of it.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// Waits for every call made before, and lets go. A second call is answered at once.

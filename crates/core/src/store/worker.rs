@@ -8,7 +8,11 @@ use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, S
 use crate::backend::{Commit, Expected};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
-use crate::events::EnvironmentId;
+use crate::events::{EnvironmentId, Event, Sink};
+use crate::runtime::{self, Lane, give_way, run};
+
+/// After so many steps other stores have their turn.
+const STEPS_AT_A_TIME: usize = 64;
 
 /// How long a write may wait for its sync when it was answered before it: 100 ms with the sync itself.
 const SYNC_AFTER: Duration = Duration::from_millis(80);
@@ -25,9 +29,19 @@ enum Step {
 }
 
 /// Works until there is no call left.
-pub(super) async fn work(store: Arc<Store>) {
-    let mut guard = OnPanic(Some(store.clone()));
-    while let Some(step) = next(&store) {
+pub(super) fn work(store: Arc<Store>) -> impl Future<Output = ()> + Send {
+    // Made now, not at the first poll: a task that is never begun must refuse its calls too.
+    let guard = OnPanic(Some(store.clone()));
+    work_on(store, guard)
+}
+
+async fn work_on(store: Arc<Store>, mut guard: OnPanic) {
+    let mut steps = 0;
+    while let Some(step) = next(&store).or_else(|| next_after_a_moment(&store)) {
+        steps += 1;
+        if steps % STEPS_AT_A_TIME == 0 {
+            give_way().await;
+        }
         match step {
             Step::Commit(calls) => commit(&store, calls).await,
             Step::Save(calls) => save(&store, calls).await,
@@ -45,22 +59,34 @@ impl Drop for OnPanic {
         if let Some(store) = self.0.take() {
             let mut state = store.state();
             state.phase = Phase::Gone(Error::internal("a store's task panicked"));
+            // A later call starts a new task, which refuses it.
+            (state.working, state.reading) = (false, false);
             let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
             drop(state);
-            drop(dropped);
-            store.drop_backend();
+            drop((dropped, store.take_backend()));
             store.released.send_replace(true);
         }
     }
 }
 
-fn next(store: &Store) -> Option<Step> {
-    let mut state = store.state();
-    let step = match state.calls.pop_front() {
-        None => {
+/// Nothing waits: stays awake a moment where another call is likely, and rests otherwise.
+fn next_after_a_moment(store: &Store) -> Option<Step> {
+    store.burst.stay();
+    {
+        let mut state = store.state();
+        if state.calls.is_empty() {
+            // Under the lock: who adds a call from here on starts a new task.
             state.working = false;
             return None;
         }
+    }
+    next(store)
+}
+
+fn next(store: &Store) -> Option<Step> {
+    let mut state = store.state();
+    let step = match state.calls.pop_front() {
+        None => return None,
         Some(Call::Write(first)) => {
             let mut calls = vec![first];
             while let Some(Call::Write(_)) = state.calls.front() {
@@ -82,6 +108,9 @@ fn next(store: &Store) -> Option<Step> {
         }
         Some(call) => Step::One(call),
     };
+    if state.calls.is_empty() {
+        store.burst.taken();
+    }
     Some(step)
 }
 
@@ -114,11 +143,11 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     let (results, mut fatal): (Vec<Result<()>>, Option<Error>) = match outcome {
         Ok(results) => {
             let mut errors = results.iter().filter_map(|result| result.as_ref().err());
-            let fatal = errors.rfind(|error| store.fails_together && is_latching(error)).cloned();
+            let fatal = errors.find(|error| store.fails_together && is_latching(error)).cloned();
             (results, fatal)
         }
         Err(error) => {
-            let fatal = matches!(error.code(), Code::Gone | Code::Failed).then(|| error.clone());
+            let fatal = is_final(&error).then(|| error.clone());
             (calls.iter().map(|_| Err(error.clone())).collect(), fatal)
         }
     };
@@ -157,7 +186,33 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
         let_go(store).await;
     } else {
         sync_soon(store).await;
+        compact_if_worth_while(store).await;
     }
+}
+
+/// Compacts in the background. A log that grows faster than that waits for it: it stays bounded.
+async fn compact_if_worth_while(store: &Arc<Store>) {
+    let Ok(backend) = store.backend() else { return };
+    if backend.is_swollen() {
+        // Held by a compaction under way.
+        drop(store.compaction.lock().await);
+    }
+    if !backend.wants_compaction() {
+        return;
+    }
+    let Ok(compacting) = store.compaction.clone().try_lock_owned() else { return };
+    let store = store.clone();
+    // The runtime is there: this runs on it.
+    let _ = runtime::spawn(async move {
+        let compacted = backend.compact().await;
+        drop(compacting);
+        if let Err(error) = compacted.as_ref().map(drop)
+            && !matches!(error.code(), Code::Closed | Code::Failed)
+        {
+            let message = format!("the log could not be compacted, and stays as it is: {error}");
+            store.listeners.emit(&Event::warning("not-compacted", &store.path, message));
+        }
+    });
 }
 
 /// Sees to it that what is handed to the operating system alone is on disk within [`SYNC_AFTER`] and a sync.
@@ -177,7 +232,8 @@ async fn sync_soon(store: &Arc<Store>) {
         return sync(store).await;
     }
     let later = store.clone();
-    store.start(async move {
+    // The runtime is there: this runs on it.
+    let _ = runtime::spawn(async move {
         tokio::time::sleep(SYNC_AFTER).await;
         later.enqueue(later.state(), Call::Sync);
     });
@@ -219,14 +275,22 @@ fn writes_behind(state: &mut State) -> Vec<WriteCall> {
     behind
 }
 
+/// After this the store cannot go on, whatever call met it.
+fn is_final(error: &Error) -> bool {
+    matches!(error.code(), Code::Gone | Code::Fenced | Code::Failed)
+}
+
 fn is_latching(error: &Error) -> bool {
     matches!(error.code(), Code::Io | Code::Failed)
 }
 
 /// From here on this store takes no writes (failed) or nothing (gone).
 fn end(state: &mut State, error: &Error) {
+    if refusal(state).is_some() {
+        return;
+    }
     state.phase = match error.code() {
-        Code::Gone => Phase::Gone(error.clone()),
+        Code::Gone | Code::Fenced => Phase::Gone(error.clone()),
         _ => Phase::Failed(failed_before(error)),
     };
 }
@@ -246,12 +310,31 @@ fn failed_before(error: &Error) -> Error {
     })
 }
 
+/// Closes files where that may take its time.
+async fn drop_backend(store: &Store) {
+    let backend = store.take_backend();
+    // A panic in a drop has dropped it all the same.
+    let _ = run(Lane::Commit, move || drop(backend)).await;
+}
+
+/// Tells whoever looks that this store has failed; that a folder is gone is no news to who removed it.
+fn tell(store: &Store) {
+    let failed = match &store.state().phase {
+        Phase::Failed(error) => Some(error.to_string()),
+        _ => None,
+    };
+    if let Some(message) = failed {
+        store.listeners.emit(&Event::warning("latched", &store.path, message));
+    }
+}
+
 async fn let_go(store: &Store) {
+    tell(store);
     if let Ok(backend) = store.backend() {
         backend.abandon().await;
     }
     if matches!(store.state().phase, Phase::Gone(_)) {
-        store.drop_backend();
+        drop_backend(store).await;
     }
     store.released.send_replace(true);
 }
@@ -261,7 +344,12 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
     let (expected, refused) = {
         let state = store.state();
         let loaded = state.objects.identity(last.object);
-        (Expected { current: Some(last.creds.summary.identity), loaded }, refusal(&state))
+        let gone = match &state.phase {
+            Phase::Gone(error) => Some(error.clone()),
+            // A log that has failed is no reason to lose an identity.
+            Phase::Running | Phase::Failed(_) | Phase::Closed => None,
+        };
+        (Expected { current: Some(last.creds.summary.identity), loaded }, gone)
     };
     let (environment, object, summary) = (last.environment, last.object, last.creds.summary);
     let result = match refused {
@@ -271,7 +359,7 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
             Err(error) => Err(error),
         },
     };
-    let fatal = result.as_ref().err().filter(|error| matches!(error.code(), Code::Gone | Code::Failed));
+    let fatal = result.as_ref().err().filter(|error| is_final(error));
     {
         let mut state = store.state();
         match (&result, fatal) {
@@ -298,7 +386,7 @@ async fn one(store: &Arc<Store>, call: Call) {
             Ok(backend) => backend.list(key_type).await,
             Err(error) => Err(error),
         }),
-        Call::Open { environment, reply } => reply(open(store, environment).await),
+        Call::Open { environment, sink, reply } => reply(open(store, environment, sink).await),
         Call::Close { environment, object, reply } => {
             let result = close(store, environment, object).await;
             if let Some(reply) = reply {
@@ -306,19 +394,24 @@ async fn one(store: &Arc<Store>, call: Call) {
             }
         }
         Call::Sync => sync(store).await,
+        Call::Look => look(store).await,
+        Call::Delete { reply } => reply(delete(store).await),
         // Those two come in groups.
         Call::Write(call) => commit(store, vec![call]).await,
         Call::Save(call) => save(store, vec![call]).await,
     }
 }
 
-async fn open(store: &Arc<Store>, environment: EnvironmentId) -> Result<Opened, NotOpened> {
+async fn open(store: &Arc<Store>, environment: EnvironmentId, sink: Sink) -> Result<Opened, NotOpened> {
     let finished = refusal(&store.state()).is_some();
     let loaded = match store.backend() {
         Ok(backend) if !finished => Some(backend.load_creds().await),
         _ => None,
     };
     let (result, unused) = settle_open(store, environment, loaded);
+    if result.is_ok() {
+        store.listeners.add(environment, sink);
+    }
     match &result {
         // Gone: this is what has found out.
         Err(NotOpened::Finished) if !finished => let_go(store).await,
@@ -342,7 +435,7 @@ fn settle_open(
             let handle = Handle { store: store.clone(), environment, object, closed: AtomicBool::new(false) };
             return (Ok(Opened { handle, creds, object }), false);
         }
-        Some(Err(error)) if error.code() == Code::Gone => {
+        Some(Err(error)) if is_final(&error) => {
             end(&mut state, &error);
             Err(NotOpened::Finished)
         }
@@ -357,6 +450,32 @@ fn settle_open(
     (result, unused)
 }
 
+async fn look(store: &Arc<Store>) {
+    let Ok(backend) = store.backend() else { return };
+    if refusal(&store.state()).is_some() {
+        return;
+    }
+    // A look that fails otherwise is no evidence of anything.
+    if let Err(error) = backend.look().await
+        && is_final(&error)
+    {
+        end(&mut store.state(), &error);
+        let_go(store).await;
+    }
+}
+
+async fn delete(store: &Arc<Store>) -> Result<()> {
+    let refused = refusal(&store.state());
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let result = store.backend()?.delete().await;
+    let path = store.path.display();
+    end(&mut store.state(), &Error::new(Code::Gone, format!("{path} was deleted")).at(&store.path));
+    let_go(store).await;
+    result
+}
+
 async fn close(store: &Arc<Store>, environment: EnvironmentId, object: super::ObjectId) -> Result<()> {
     {
         let mut state = store.state();
@@ -364,10 +483,16 @@ async fn close(store: &Arc<Store>, environment: EnvironmentId, object: super::Ob
             store.listeners.remove(environment);
         }
         state.handles -= 1;
-        if state.handles > 0 || refusal(&state).is_some() {
+        if state.handles > 0 {
             return Ok(());
         }
-        state.phase = Phase::Closed;
+        if refusal(&state).is_none() {
+            state.phase = Phase::Closed;
+        }
+    }
+    if store.is_let_go() {
+        drop_backend(store).await;
+        return Ok(());
     }
     finish(store).await
 }
@@ -384,14 +509,18 @@ async fn finish(store: &Store) -> Result<()> {
         Ok(backend) => backend.close().await,
         Err(error) => Err(error),
     };
-    store.drop_backend();
+    drop_backend(store).await;
     store.released.send_replace(true);
     result
 }
 
 /// Reads until no read waits: all that wait together are one read of the backend.
-pub(super) async fn read(store: Arc<Store>) {
-    let mut guard = OnPanic(Some(store.clone()));
+pub(super) fn read(store: Arc<Store>) -> impl Future<Output = ()> + Send {
+    let guard = OnPanic(Some(store.clone()));
+    read_on(store, guard)
+}
+
+async fn read_on(store: Arc<Store>, mut guard: OnPanic) {
     loop {
         let calls: Vec<ReadCall> = {
             let mut state = store.state();

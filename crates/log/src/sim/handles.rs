@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::node::{DirNode, Entry, FileNode};
-use super::{Body, Fault, Lie, ROOT, SimFs, State, error, names_of};
+use super::node::{Begun, DirNode, Entry, FileNode};
+use super::{Body, Fault, Lie, Moment, ROOT, SimFs, State, error, names_of};
 use crate::fs::{Dir, File, FileId, Fs, Kind, Stat};
 
 /// The device number of every simulated file.
@@ -99,7 +99,12 @@ impl State {
         }
     }
 
-    fn sync(&mut self, epoch: u64, node: usize) -> io::Result<()> {
+    /// What a sync that begins now covers.
+    fn begin_sync(&mut self, node: usize) -> Begun {
+        self.file(node).map(|file| file.begin_sync()).unwrap_or_default()
+    }
+
+    fn sync(&mut self, epoch: u64, node: usize, begun: &Begun) -> io::Result<()> {
         let lie = self.lie == Some(Lie::SyncDoesNothing);
         let failed = match self.step(epoch, true, || format!("sync {node}"))? {
             Some(Fault::Kill) => return Err(self.kill()),
@@ -112,7 +117,7 @@ impl State {
             match failed {
                 Some(_) => file.settle(&mut self.random),
                 None if lie => {}
-                None => file.sync(),
+                None => file.end_sync(begun),
             }
         }
         failed.map_or(Ok(()), |errno| Err(error(errno)))
@@ -190,6 +195,20 @@ impl Fs for SimFs {
         state.change(parent, Entry::Set(name, made))
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        state.whole(epoch, true, || format!("remove directory {}", path.display()))?;
+        let mut names = names_of(path)?;
+        let name = names.pop().ok_or_else(|| error(Errno::BUSY))?;
+        let parent = state.walk_names(ROOT, &names, DirNode::cache)?;
+        let node = state.child(parent, &name)?.ok_or_else(|| error(Errno::NOENT))?;
+        if !state.dir(node)?.cache().is_empty() {
+            return Err(error(Errno::NOTEMPTY));
+        }
+        state.change(parent, Entry::Remove(name))
+    }
+
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         let mut state = self.lock();
         let epoch = state.epoch;
@@ -232,6 +251,7 @@ impl Dir for SimDir {
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
+        self.fs.pass(Moment::List);
         let mut state = self.fs.lock();
         state.whole(self.epoch, false, || format!("list {}", self.node))?;
         Ok(state.dir(self.node)?.cache().keys().cloned().collect())
@@ -277,7 +297,10 @@ impl Dir for SimDir {
         let sector = state.sector;
         let made = state.add(Body::File(FileNode::new(sector)), mode);
         state.change(self.node, Entry::Set(name.to_owned(), made))?;
-        Ok(self.handle(&mut state, made))
+        let handle = self.handle(&mut state, made);
+        drop(state);
+        self.fs.pass(Moment::Made);
+        Ok(handle)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -347,7 +370,9 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.fs.lock().sync(self.epoch, self.node)
+        let begun = self.fs.lock().begin_sync(self.node);
+        self.fs.pass(Moment::Sync);
+        self.fs.lock().sync(self.epoch, self.node, &begun)
     }
 
     fn try_lock(&self) -> io::Result<bool> {

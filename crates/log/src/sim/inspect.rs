@@ -77,6 +77,16 @@ impl SimFs {
         Ok(())
     }
 
+    /// The names in a directory. No operation.
+    pub fn names(&self, path: impl AsRef<Path>) -> Vec<String> {
+        let state = self.lock();
+        let node = state.walk(ROOT, path.as_ref(), DirNode::cache);
+        match node.ok().and_then(|node| state.nodes.get(node)).map(|node| &node.body) {
+            Some(Body::Dir(dir)) => dir.cache().keys().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Everything that is there: each file with what the cache shows and what is durable. For comparing runs.
     pub fn image(&self) -> Vec<(String, Vec<u8>, Vec<u8>)> {
         let state = self.lock();

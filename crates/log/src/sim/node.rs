@@ -20,6 +20,13 @@ pub(super) struct FileNode {
     sizes: Vec<usize>,
 }
 
+/// How much had been written of a file when a sync of it began.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun {
+    versions: BTreeMap<usize, usize>,
+    sizes: usize,
+}
+
 /// How a disorderly end chooses among what is possible.
 #[derive(Clone, Copy)]
 enum Bias {
@@ -140,7 +147,31 @@ impl FileNode {
         }
     }
 
-    /// A successful sync.
+    /// What a sync that begins now covers.
+    pub fn begin_sync(&self) -> Begun {
+        let versions = self.versions.iter().map(|(sector, versions)| (*sector, versions.len())).collect();
+        Begun { versions, sizes: self.sizes.len() }
+    }
+
+    /// The successful end of a sync: what was written since it began is as dirty as it was.
+    pub fn end_sync(&mut self, begun: &Begun) {
+        for (sector, count) in &begun.versions {
+            let Some(versions) = self.versions.get_mut(sector) else { continue };
+            let covered: Vec<Vec<u8>> = versions.drain(..(*count).min(versions.len())).collect();
+            if versions.is_empty() {
+                self.versions.remove(sector);
+            }
+            if let Some(newest) = covered.last() {
+                self.set_durable(*sector, newest);
+            }
+        }
+        let sizes: Vec<usize> = self.sizes.drain(..begun.sizes.min(self.sizes.len())).collect();
+        if let Some(size) = sizes.last() {
+            self.durable_size = *size;
+        }
+    }
+
+    /// A successful sync, beside which nobody writes.
     pub fn sync(&mut self) {
         for (sector, mut versions) in std::mem::take(&mut self.versions) {
             if let Some(newest) = versions.pop() {

@@ -4,7 +4,7 @@
 use auth_log::Rules;
 use auth_log::sim::{Fault, Lie, Random};
 
-use super::{Act, Violation, World, number};
+use super::{Act, Durability, Violation, World, number};
 
 /// A random life of a store on a disk that fails, as a seed says.
 pub fn history(seed: u64, rules: Rules, lie: Option<Lie>) -> Result<World, (Violation, Vec<String>)> {
@@ -31,9 +31,11 @@ pub fn history_traced(
 }
 
 fn live(world: &mut World, random: &mut Random) -> Result<(), Violation> {
-    match random.below(8) {
+    match random.below(10) {
         0 => torn_group(world, random)?,
         1 => no_room_in_old_zeros(world, random)?,
+        2 => new_generation(world, random)?,
+        3 => beside_a_sync(world, random)?,
         _ => wander(world, random)?,
     }
     world.settle(random.once_in(2))
@@ -70,7 +72,7 @@ fn torn_group(world: &mut World, random: &mut Random) -> Result<(), Violation> {
     for _ in 0..mendings {
         let any = [Fault::Eio, Fault::Eio, Fault::Kill, Fault::Power, Fault::Evict][random.below(5)];
         let (fault, ahead) =
-            if exact { (Fault::Eio, 9 + random.below(2)) } else { (any, 4 + random.below(10)) };
+            if exact { (Fault::Eio, 10 + random.below(2)) } else { (any, 4 + random.below(10)) };
         world.fs.fail_at(world.fs.operations() + number(ahead), fault);
         world.open()?;
     }
@@ -112,6 +114,75 @@ fn no_room_in_old_zeros(world: &mut World, random: &mut Random) -> Result<(), Vi
     Ok(())
 }
 
+/// A new generation, with trouble in it, and then commits on top.
+fn new_generation(world: &mut World, random: &mut Random) -> Result<(), Violation> {
+    world.open()?;
+    for key in ["a", "b", "a"] {
+        let put = world.put(key, [0, 30, 200][random.below(3)]);
+        world.write(&[put], random.once_in(2))?;
+    }
+    for _ in 0..1 + random.below(3) {
+        if random.once_in(6) {
+            world.fs.heal();
+            world.latch_in_compaction()?;
+        } else {
+            if !random.once_in(4) {
+                let fault =
+                    [Fault::Eio, Fault::Eio, Fault::Kill, Fault::Power, Fault::NoSpace(9)][random.below(5)];
+                world.fs.fail_at(world.fs.operations() + 1 + number(random.below(24)), fault);
+            }
+            compact(world, random)?;
+        }
+        world.fs.heal();
+        match random.below(8) {
+            0 | 1 => world.power_cut(),
+            2 => world.kill(),
+            3 => world.fs.evict(),
+            4 => world.close_zombie(),
+            _ => {}
+        }
+        if world.log.is_none() {
+            world.open()?;
+        }
+        let put = world.put(["a", "c"][random.below(2)], [3, 60][random.below(2)]);
+        world.write(&[put], true)?;
+    }
+    Ok(())
+}
+
+fn compact(world: &mut World, random: &mut Random) -> Result<(), Violation> {
+    let how = if random.once_in(2) { Durability::Synced } else { Durability::Appended };
+    let beside = match random.below(6) {
+        0..=2 => None,
+        3 => Some((Act::Clear, how)),
+        4 => Some((Act::Delete(b"a".to_vec()), how)),
+        _ => Some((world.put("b", 40), how)),
+    };
+    world.compact(beside)?;
+    Ok(())
+}
+
+/// What is appended while a sync runs is not on disk after it.
+fn beside_a_sync(world: &mut World, random: &mut Random) -> Result<(), Violation> {
+    world.open()?;
+    for _ in 0..1 + random.below(3) {
+        let put = world.put("a", [0, 40, 90][random.below(3)]);
+        world.write(&[put], false)?;
+        let put = world.put("b", [0, 40, 90][random.below(3)]);
+        if random.once_in(5) {
+            world.fs.fail_at(world.fs.operations() + 1 + number(random.below(3)), Fault::Eio);
+        }
+        world.sync_beside(put)?;
+        let put = world.put("c", [0, 40, 90][random.below(3)]);
+        world.write(&[put], random.once_in(4))?;
+        if random.once_in(2) {
+            world.power_cut();
+            world.open()?;
+        }
+    }
+    Ok(())
+}
+
 fn wander(world: &mut World, random: &mut Random) -> Result<(), Violation> {
     let steps = 2 + random.below(12);
     let mut faults = 1 + random.below(6);
@@ -139,7 +210,7 @@ fn wander(world: &mut World, random: &mut Random) -> Result<(), Violation> {
             continue;
         }
         let key = ["a", "b", "key of some length"][random.below(3)];
-        match random.below(14) {
+        match random.below(17) {
             0..=4 => {
                 let put = world.put(key, [0, 0, 10, 50, 300][random.below(5)]);
                 world.write(&[put], true)?;
@@ -165,6 +236,16 @@ fn wander(world: &mut World, random: &mut Random) -> Result<(), Violation> {
             11 if random.once_in(2) => world.kill(),
             11 => world.power_cut(),
             12 => world.close_zombie(),
+            13 => compact(world, random)?,
+            14 => {
+                let put = world.put(key, [0, 20, 100][random.below(3)]);
+                // No room would be taken back after the sync, for which one thread cannot wait.
+                world.fs.heal();
+                world.sync_beside(put)?;
+            }
+            15 if random.once_in(4) => {
+                world.lose_and_write_anew()?;
+            }
             _ => world.fs.evict(),
         }
     }

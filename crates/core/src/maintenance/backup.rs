@@ -1,0 +1,37 @@
+//! A copy of one moment in the same format, also beside an owner in another process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use auth_log::fs::{DiskFs, Fs};
+
+use super::existing;
+use crate::backend::Format;
+use crate::error::{Code, Result};
+use crate::folder::Survey;
+use crate::migration::{Plan, Report, migrate_on};
+use crate::runtime::{Lane, run};
+
+/// How often a source that is written meanwhile is read before it is `Changed`.
+const ATTEMPTS: usize = 3;
+
+/// Copies an account into a folder that is missing or empty. The copy is verified, on disk, and opens.
+///
+/// # Errors
+/// As a migration; `Changed` when key files were written during each of three readings.
+pub async fn backup(from: PathBuf, to: PathBuf) -> Result<Report> {
+    run(Lane::Move, move || {
+        let fs: Arc<dyn Fs> = Arc::new(DiskFs);
+        let native = !Survey::of(existing(fs.as_ref(), &from)?.as_ref())?.logs.is_empty();
+        let format = Some(if native { Format::Native } else { Format::MultiFile });
+        let plan = Plan { from, to, format, verify: true, lock_source: false };
+        let mut attempt = 1;
+        loop {
+            match migrate_on(fs.as_ref(), &plan) {
+                Err(error) if error.code() == Code::Changed && attempt < ATTEMPTS => attempt += 1,
+                result => return result,
+            }
+        }
+    })
+    .await?
+}

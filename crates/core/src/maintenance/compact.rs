@@ -1,0 +1,43 @@
+//! Compaction now, instead of when the store itself thinks it worth while.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::held;
+use crate::backend::{Account, Durability, Format, Locking, lock_store};
+use crate::error::Result;
+use crate::registry;
+use crate::runtime::{Lane, run};
+
+/// Sizes of a log before and after a compaction, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Before.
+    pub before: u64,
+    /// After.
+    pub after: u64,
+}
+
+/// Compacts a native store; a multi-file folder has nothing to compact.
+///
+/// # Errors
+/// As opening a native store; `Locked` when another process has it open (it compacts by itself); `Corrupt`, `Full`,
+/// `Io`: the old log stays.
+pub async fn compact(path: PathBuf) -> Result<Compacted> {
+    let folder = held(path).await?;
+    if let Some(store) = registry::open_store(folder.id) {
+        return store.compact().await;
+    }
+    run(Lane::Move, move || {
+        crate::backend::judge(&folder, Format::Native, false)?;
+        let lock = match lock_store(&folder)? {
+            Locking::Mine(lock) => Some(lock),
+            Locking::Theirs(error) => return Err(error),
+        };
+        let account = Account::open(Arc::clone(&folder), Format::Native, false, lock, Durability::Sync)?;
+        let compacted = account.keys().compact()?;
+        account.keys().close()?;
+        Ok(compacted)
+    })
+    .await?
+}

@@ -1,0 +1,125 @@
+//! Reads and checks everything, and changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use auth_log::fs::{DiskFs, Fs};
+
+use super::existing;
+use crate::backend::log_error;
+use crate::creds::Creds;
+use crate::error::Result;
+use crate::folder::{CREDS, Folder, Survey};
+use crate::keys::Key;
+use crate::runtime::{Lane, run};
+use crate::usable::unusable;
+use crate::value::is_json;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Fault {
+    /// The file.
+    pub path: String,
+    /// The key's type.
+    pub key_type: Option<String>,
+    /// The key's id.
+    pub id: Option<String>,
+    /// Which field of the value.
+    pub field: Option<String>,
+    /// Where in the file, in bytes.
+    pub offset: Option<u64>,
+    /// For people.
+    pub message: String,
+}
+
+/// What was checked, and what is wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    /// How many values were read and checked, credentials included.
+    pub checked: u64,
+    /// Everything that is wrong.
+    pub faults: Vec<Fault>,
+}
+
+/// Checks an account, also beside its owner and in a folder that cannot be written.
+///
+/// # Errors
+/// `Io`, `NotADirectory`; what is damaged is no error but a fault.
+pub async fn verify(path: PathBuf) -> Result<Verification> {
+    run(Lane::Move, move || verify_on(&DiskFs, &path)).await?
+}
+
+fn verify_on(fs: &dyn Fs, path: &Path) -> Result<Verification> {
+    let folder = existing(fs, path)?;
+    let survey = Survey::of(&folder)?;
+    let mut found = Verification::default();
+    found.creds(&folder)?;
+    for key in survey.keys.iter().chain(&survey.unknown_keys) {
+        let name = key.file_name();
+        // One that went meanwhile is not there.
+        if let Some((text, _)) = folder.read(&name)? {
+            found.value(&folder.path_of(&name), key, &text);
+        }
+    }
+    if !survey.logs.is_empty() {
+        found.log(&folder, &survey)?;
+    }
+    Ok(found)
+}
+
+impl Verification {
+    fn creds(&mut self, folder: &Folder) -> Result<()> {
+        let path = folder.path_of(CREDS).display().to_string();
+        self.checked += 1;
+        let fault = match folder.read(CREDS)? {
+            None => Some("is missing".to_owned()),
+            Some((text, _)) => Creds::judge(text).err().map(str::to_owned),
+        };
+        self.faults.extend(fault.map(|message| Fault { path, message, ..Fault::default() }));
+        Ok(())
+    }
+
+    fn value(&mut self, path: &Path, key: &Key, text: &[u8]) {
+        self.checked += 1;
+        let fault = |field: &str, message: String| Fault {
+            path: path.display().to_string(),
+            key_type: Some(key.key_type.clone()),
+            id: Some(key.id.clone()),
+            field: Some(field.to_owned()).filter(|field| !field.is_empty()),
+            offset: None,
+            message,
+        };
+        if !is_json(text) {
+            self.faults.push(fault("", "is not whole JSON".to_owned()));
+        } else if let Some(unusable) = unusable(&key.key_type, text) {
+            let message = format!("Baileys cannot use this value: it should be {}", unusable.should_be);
+            self.faults.push(fault(unusable.field, message));
+        }
+    }
+
+    fn log(&mut self, folder: &Folder, survey: &Survey) -> Result<()> {
+        let name =
+            survey.logs.last().map(|n| auth_log::format::Name::Log(*n).to_string()).unwrap_or_default();
+        let path = folder.path_of(&name);
+        let mut visit = |record: auth_log::Record<'_>| {
+            let key =
+                std::str::from_utf8(record.key).ok().and_then(|stem| Key::from_label(stem, record.label));
+            match key {
+                Some(key) => self.value(&path, &key, record.value),
+                None => self.faults.push(Fault {
+                    path: path.display().to_string(),
+                    message: "has a key that is none of ours".to_owned(),
+                    ..Fault::default()
+                }),
+            }
+        };
+        let faults = auth_log::verify(folder.dir.as_ref(), &mut visit);
+        let faults = faults.map_err(|error| log_error(error, &folder.path))?.faults;
+        self.faults.extend(faults.into_iter().map(|fault| Fault {
+            path: folder.path_of(&fault.name).display().to_string(),
+            offset: Some(fault.offset),
+            message: fault.detail.to_string(),
+            ..Fault::default()
+        }));
+        Ok(())
+    }
+}

@@ -1,0 +1,364 @@
+//! A new generation of the log, without what is dead in the old one; and the same for a log whose file lost its
+//! name.
+//!
+//! Live records are copied in the order of the file, then what was appended meanwhile, again and again until
+//! little is left. Only for that the writer pauses; then the new file is synced, named, the name synced, and
+//! everybody goes on with it. Until it has its name nothing hangs on it, so any trouble before that gives it up.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use crate::error::Error;
+use crate::folder::{self, Contents};
+use crate::format::{FIRST_FRAME, Name, TEMPORARY, length};
+use crate::frame;
+use crate::fs::{File, read_full};
+use crate::index::Place;
+use crate::log::{Log, Published};
+use crate::making::{Attest, Making};
+use crate::rules::Rule;
+use crate::scan::Scan;
+use crate::writer::Tail;
+
+/// How much is dead at least, beside as much as is live, before compacting is worth it, in bytes.
+const DEAD_BYTES: u64 = 1 << 20;
+
+/// How many records are looked up at once: bounds memory, and how long the index is locked.
+const BATCH: usize = 16 << 10;
+
+/// How much is read at once, in bytes, and how much of it may be dead in one piece.
+const RUN_BYTES: u64 = 512 << 10;
+const GAP_BYTES: u64 = 64 << 10;
+
+/// What may be left for the pause, in bytes.
+const PAUSE_BYTES: u64 = 64 << 10;
+
+/// How often it is tried to get there, while others write.
+const ROUNDS: usize = 16;
+
+/// How a compaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// There is a new generation.
+    Done {
+        /// Its number.
+        generation: u64,
+        /// Size of the old file, in bytes.
+        before_bytes: u64,
+        /// Size of the new one, in bytes.
+        after_bytes: u64,
+    },
+    /// It was stopped, and nothing has changed: the log is being closed or failed meanwhile, or its file is not
+    /// the one any more that the folder names.
+    Stopped,
+}
+
+/// What a new generation is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// The folder names the old one.
+    Compact,
+    /// The folder does not name it, whatever it names: only its descriptor is left.
+    WriteAnew,
+}
+
+/// Why there is no new generation.
+enum Trouble {
+    /// Nothing has changed.
+    Stopped,
+    /// The old file cannot be read, or is damaged.
+    Old(Error),
+    /// The new one cannot be written.
+    New(Error),
+}
+
+/// The old file, up to where it was when this began.
+struct Old {
+    file: Arc<dyn File>,
+    name: String,
+    generation: u64,
+    salt: [u8; 8],
+    end: u64,
+    sequence: u64,
+    size: u64,
+}
+
+impl Log {
+    /// Whether compacting is worth it: more than 1 MB and more than what is live is dead. After one that failed
+    /// not before the log has grown.
+    pub fn wants_compaction(&self) -> bool {
+        let (sizes, ready) = {
+            let published = self.published();
+            let ready = !published.closed && published.end >= published.patience;
+            (crate::log::Sizes::of(&published.index, published.end, published.file_bytes), ready)
+        };
+        ready && sizes.dead_bytes > sizes.live_bytes.saturating_add(DEAD_BYTES)
+    }
+
+    /// Writes a new generation without what is dead, and goes on in it; for a thread in the background. Reads
+    /// never wait for it; writes only while the last 64 KB are copied, synced and named. Memory: a second index
+    /// while it runs.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Full`, and `Io` before the new file has its name: the log goes on in the old one. `Io` at or
+    /// after that: the log is `Failed` from then on. `Failed`, `Closed`.
+    pub fn compact(&self) -> Result<Compaction, Error> {
+        self.renew(Purpose::Compact)
+    }
+
+    /// Writes a new generation from the file that is held open, for when its name is gone (see
+    /// [`is_in_place`](Log::is_in_place)), numbered above every log in the folder; it is durable when this
+    /// returns. The caller has the lock anew.
+    ///
+    /// # Errors
+    /// `Full`, `Io`: it can be tried again, unless the old file cannot be read or the new name not be made
+    /// durable: then the log is `Failed`. `Closed`.
+    pub fn write_anew(&self) -> Result<(), Error> {
+        match self.renew(Purpose::WriteAnew)? {
+            Compaction::Done { .. } => Ok(()),
+            Compaction::Stopped => Err(self.tail().check_open().err().unwrap_or(Error::Failed)),
+        }
+    }
+
+    fn renew(&self, purpose: Purpose) -> Result<Compaction, Error> {
+        let mut seed = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = &*self.dir;
+        let old = Old::of(&self.quiet())?;
+        let contents = Contents::of(dir)?;
+        if purpose == Purpose::Compact && contents.logs.last() != Some(&old.generation) {
+            return Ok(Compaction::Stopped);
+        }
+        let taken = contents.highest.max(Some(old.generation)).unwrap_or_default();
+        let Some(generation) = taken.checked_add(1) else { return Ok(Compaction::Stopped) };
+        if contents.temporary {
+            dir.remove(TEMPORARY).map_err(|e| Error::io("removing", TEMPORARY, e))?;
+        }
+        let attests = self.rules.holds(Rule::GenerationAttested);
+        let attest = if attests { Attest::OwnStart } else { Attest::Nothing };
+        let result = Making::start(dir, generation, next_salt(&mut seed), attest)
+            .map_err(Trouble::New)
+            .and_then(|making| self.write_generation(making, &old, purpose));
+        match result {
+            Ok(after_bytes) => {
+                self.remove_older(generation);
+                Ok(Compaction::Done { generation, before_bytes: old.size, after_bytes })
+            }
+            Err(Trouble::Stopped) => Ok(Compaction::Stopped),
+            Err(Trouble::Old(error)) if purpose == Purpose::WriteAnew => {
+                self.tail().latch();
+                Err(error)
+            }
+            Err(Trouble::Old(error) | Trouble::New(error)) => {
+                let mut published = self.published_mut();
+                let more = (published.end / 4).saturating_add(DEAD_BYTES);
+                published.patience = published.end.saturating_add(more);
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills it, names it, and goes on in it. Says how large it is.
+    fn write_generation(&self, mut making: Making, old: &Old, purpose: Purpose) -> Result<u64, Trouble> {
+        let filled = self.fill(&mut making, old).and_then(|tail| {
+            let looking = |e| Trouble::New(Error::io("looking at", &old.name, e));
+            let in_place = purpose == Purpose::WriteAnew || self.is_in_place().map_err(looking)?;
+            let ours = making.is_in_place(&*self.dir).map_err(Trouble::New)?;
+            self.go_on(&tail)?;
+            if in_place && ours { Ok(tail) } else { Err(Trouble::Stopped) }
+        });
+        let mut tail = match filled {
+            Ok(tail) => tail,
+            Err(trouble) => {
+                // A log that latched writes nothing any more, and a newer one may have begun such a file.
+                if self.tail().check_open().map_or_else(|error| !matches!(error, Error::Failed), |()| true) {
+                    making.discard(&*self.dir);
+                }
+                return Err(trouble);
+            }
+        };
+        if !self.rules.holds(Rule::OldGoLast) {
+            self.remove_older(old.generation.saturating_add(1));
+        }
+        let named = making.rename(&*self.dir).and_then(|name| {
+            if self.rules.holds(Rule::GenerationNameSynced) {
+                folder::sync(&*self.dir)?;
+            }
+            Ok(name)
+        });
+        // Which of the two a power cut leaves is not known, so nothing may be written to either.
+        let name = named.map_err(|error| {
+            tail.latch();
+            Trouble::New(error)
+        })?;
+        let (to, index) = making.into_log(name, self.rules);
+        let after_bytes = to.size();
+        let mut replaced = Published::new(&to, index);
+        tail.switch(to);
+        std::mem::swap(&mut *self.published_mut(), &mut replaced);
+        drop(tail);
+        drop(replaced); // the old index, and maybe the old file, while nobody waits
+        Ok(after_bytes)
+    }
+
+    /// Copies everything. The writer is paused when it returns.
+    fn fill<'l>(&'l self, making: &mut Making, old: &Old) -> Result<MutexGuard<'l, Tail>, Trouble> {
+        self.copy_live(making, old)?;
+        let mut scan = Scan::resume(&*old.file, &old.name, old.salt, old.end, old.sequence, old.end);
+        self.catch_up(making, &mut scan)?;
+        // What is synced now need not be while the writer waits.
+        making.flush().map_err(Trouble::New)?;
+        self.sync_new(making)?;
+        let mut round = 0;
+        let tail = loop {
+            self.catch_up(making, &mut scan)?;
+            let tail = self.quiet();
+            self.go_on(&tail)?;
+            round += 1;
+            if tail.end().saturating_sub(scan.end()) <= PAUSE_BYTES || round >= ROUNDS {
+                break tail;
+            }
+        };
+        copy_appended(making, &mut scan, tail.end())?;
+        making.finish().map_err(Trouble::New)?;
+        self.sync_new(making)?;
+        Ok(tail)
+    }
+
+    /// Copies what was live when this began and still is.
+    fn copy_live(&self, making: &mut Making, old: &Old) -> Result<(), Trouble> {
+        let mut from = FIRST_FRAME;
+        let mut bytes = Vec::new();
+        loop {
+            let places = self.published().index.places(from..old.end, BATCH);
+            let Some(last) = places.last() else { return Ok(()) };
+            from = last.end();
+            let mut rest = places.as_slice();
+            while let Some(first) = rest.first() {
+                self.check_stop()?;
+                let (run, behind) = rest.split_at(run_of(rest));
+                rest = behind;
+                let end = run.last().map_or(first.offset, |place| place.end());
+                bytes.resize(length(end.saturating_sub(first.offset)), 0);
+                let read = read_full(&*old.file, &mut bytes, first.offset)
+                    .map_err(|e| Trouble::Old(Error::io("reading", &old.name, e)))?;
+                for place in run {
+                    let at = length(place.offset.saturating_sub(first.offset));
+                    let record =
+                        bytes.get(at..at.saturating_add(place.length)).filter(|_| read == bytes.len());
+                    let Some((record, change)) = record.and_then(|r| Some((r, frame::record(r)?))) else {
+                        let damaged = Error::corrupt(&old.name, place.offset, "the record is damaged");
+                        return Err(Trouble::Old(damaged));
+                    };
+                    making.push(&change, record).map_err(Trouble::New)?;
+                }
+            }
+            if bytes.capacity() > length(RUN_BYTES) {
+                bytes = Vec::new();
+            }
+        }
+    }
+
+    /// Copies what was appended meanwhile, until little is left of it.
+    fn catch_up(&self, making: &mut Making, scan: &mut Scan<'_>) -> Result<(), Trouble> {
+        for _ in 0..ROUNDS {
+            self.check_stop()?;
+            let end = self.published().end;
+            if end.saturating_sub(scan.end()) <= PAUSE_BYTES {
+                break;
+            }
+            copy_appended(making, scan, end)?;
+        }
+        Ok(())
+    }
+
+    /// A sync that fails is not tried again: the next one would say nothing of what this one lost.
+    fn sync_new(&self, making: &Making) -> Result<(), Trouble> {
+        if !self.rules.holds(Rule::GenerationSynced) {
+            return Ok(());
+        }
+        match making.sync() {
+            Err(_) if !self.rules.holds(Rule::FailedGenerationGivenUp) => making.sync().map_err(Trouble::New),
+            result => result.map_err(Trouble::New),
+        }
+    }
+
+    fn check_stop(&self) -> Result<(), Trouble> {
+        let stopped = self.stop.load(Ordering::SeqCst) && self.rules.holds(Rule::LatchStopsCompaction);
+        if stopped { Err(Trouble::Stopped) } else { Ok(()) }
+    }
+
+    fn go_on(&self, tail: &Tail) -> Result<(), Trouble> {
+        if tail.check_open().is_err() && self.rules.holds(Rule::LatchStopsCompaction) {
+            return Err(Trouble::Stopped);
+        }
+        self.check_stop()
+    }
+
+    /// Removes lower generations, lowest first. One that stays is removed at the next opening.
+    fn remove_older(&self, generation: u64) {
+        let Ok(contents) = Contents::of(&*self.dir) else { return };
+        for older in contents.logs.into_iter().filter(|older| *older < generation) {
+            if self.dir.remove(&Name::Log(older).to_string()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// How many of these places are worth reading at once.
+fn run_of(places: &[Place]) -> usize {
+    let Some(first) = places.first() else { return 0 };
+    let mut end = first.end();
+    let fits = |place: &&Place| {
+        let near = place.offset.saturating_sub(end) <= GAP_BYTES;
+        end = place.end();
+        near && end.saturating_sub(first.offset) <= RUN_BYTES
+    };
+    1 + places.iter().skip(1).take_while(fits).count()
+}
+
+/// Copies every record of the frames up to an offset that are not copied yet.
+fn copy_appended(making: &mut Making, scan: &mut Scan<'_>, to: u64) -> Result<(), Trouble> {
+    let name = scan.name();
+    scan.grow(to);
+    while let Some(frame) = scan.next().map_err(Trouble::Old)? {
+        for record in frame::records(frame.payload) {
+            let copied = record.and_then(|(change, span)| {
+                let bytes = frame.payload.get(span.start..span.start.saturating_add(span.length))?;
+                Some((change, bytes))
+            });
+            let Some((change, bytes)) = copied else {
+                return Err(Trouble::Old(Error::corrupt(name, frame.offset, frame::NOT_RECORDS)));
+            };
+            making.push(&change, bytes).map_err(Trouble::New)?;
+        }
+    }
+    if scan.end() < to {
+        return Err(Trouble::Old(Error::corrupt(name, scan.end(), "the frame is damaged")));
+    }
+    Ok(())
+}
+
+/// The salt of a new generation: random as the one that the log was opened with.
+fn next_salt(seed: &mut u64) -> [u8; 8] {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *seed;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)).to_le_bytes()
+}
+
+impl Old {
+    fn of(tail: &Tail) -> Result<Old, Error> {
+        tail.check_open()?;
+        Ok(Old {
+            file: Arc::clone(tail.file()),
+            name: tail.name().to_owned(),
+            generation: tail.generation(),
+            salt: tail.salt(),
+            end: tail.end(),
+            sequence: tail.sequence(),
+            size: tail.size(),
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! Verifying finds each kind of damage and says where; salvage gets out everything that is sound.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test fails by a panic"
+)]
+
+mod common;
+
+use std::sync::Arc;
+
+use auth_log::fs::{Dir, Fs};
+use auth_log::sim::SimFs;
+use auth_log::{Change, Error, Log, Salvaged, Verified, salvage, verify};
+use common::{Act, FOLDER, LOG, SALT, State};
+
+fn disk() -> (SimFs, Arc<dyn Dir>) {
+    let fs = SimFs::new(9);
+    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
+    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
+    (fs, folder)
+}
+
+/// A closed log, where each of its frames begins, and its content.
+fn healthy() -> (Vec<u8>, Vec<usize>, State) {
+    let (fs, folder) = disk();
+    let (log, _) = Log::open(folder, SALT).unwrap();
+    let put = |key: &str, size: usize| Act::Put(key.into(), b"label".to_vec(), 3, vec![0x96; size]);
+    let mut state = State::new();
+    let commits = [
+        vec![put("old", 9), put("gone", 5)],
+        vec![put("a", 40), put("b", 60)],
+        vec![Act::Delete(b"gone".to_vec()), put("c", 0), put("d", 300), put("old", 12)],
+        vec![put("e", 20)],
+    ];
+    let mut ends = vec![64, 116];
+    for acts in commits {
+        log.commit(&acts.iter().map(Act::change).collect::<Vec<_>>()).unwrap();
+        acts.iter().for_each(|act| _ = act.apply(&mut state));
+        ends.push(common::end_of(&log));
+    }
+    log.close().unwrap();
+    (fs.cached(LOG).unwrap(), ends, state)
+}
+
+fn examine(bytes: &[u8]) -> (Verified, State, Salvaged, State) {
+    let (fs, folder) = disk();
+    fs.install(LOG, bytes).unwrap();
+    let (mut seen, mut saved) = (State::new(), State::new());
+    let verified = verify(&*folder, &mut |record| {
+        seen.insert(record.key.to_vec(), (record.label.to_vec(), record.flags, record.value.to_vec()));
+    });
+    let salvaged = salvage(&*folder, &mut |record| {
+        saved.insert(record.key.to_vec(), (record.label.to_vec(), record.flags, record.value.to_vec()));
+    });
+    assert_eq!(fs.cached(LOG).unwrap(), bytes, "nothing is changed");
+    (verified.unwrap(), seen, salvaged.unwrap(), saved)
+}
+
+#[test]
+fn a_healthy_log_has_no_fault_and_all_of_it_is_visited() {
+    let (mut bytes, _, state) = healthy();
+    let (verified, seen, salvaged, saved) = examine(&bytes);
+    assert_eq!((verified.faults.len(), verified.tail_bytes, verified.records), (0, 0, 6));
+    assert_eq!((verified.frames, verified.checked), (6, 9));
+    assert_eq!((&seen, &saved), (&state, &state));
+    assert_eq!((salvaged.records, salvaged.lost.len()), (6, 0));
+    // A torn tail is no fault.
+    bytes.extend([0x42; 30]);
+    let (verified, seen, salvaged, _) = examine(&bytes);
+    assert_eq!((verified.faults.len(), verified.tail_bytes, seen), (0, 30, state));
+    assert_eq!((salvaged.lost.len(), salvaged.tail_bytes), (0, 30));
+}
+
+#[test]
+fn every_flipped_bit_is_found_and_placed_and_everything_else_is_saved() {
+    let (bytes, frames, state) = healthy();
+    let close = bytes.len() - 52;
+    for bit in 0..8 * close {
+        let mut bad = bytes.clone();
+        let at = bit / 8;
+        bad[at] ^= 1 << (bit % 8);
+        let (verified, _, salvaged, saved) = examine(&bad);
+        let start = if at < 64 { 0 } else { *frames.iter().rev().find(|start| **start <= at).unwrap() };
+        let fault = &verified.faults[0];
+        assert_eq!((fault.name.as_str(), fault.offset), ("keys.1.log", start as u64), "bit {bit}");
+        let length = fault.length.unwrap_or(u64::MAX);
+        assert!((at as u64) < fault.offset.saturating_add(length), "bit {bit} is in it");
+        assert!(verified.faults.len() <= 2);
+        assert!(!salvaged.lost.is_empty());
+        // At most one record can have been hit: every other is there, as it was or as it was before.
+        let different = state.iter().filter(|(key, value)| saved.get(*key) != Some(value)).count();
+        let returned = saved.keys().filter(|key| !state.contains_key(*key)).count();
+        assert!(different + returned <= 1, "bit {bit}: {different} {returned}");
+        if at < 64 + 52 {
+            assert_eq!(saved, state, "no record stands there, bit {bit}");
+        }
+    }
+    println!("{} bits flipped", 8 * close);
+}
+
+#[test]
+fn zeroed_sectors_are_found_and_the_frames_around_them_saved() {
+    let (bytes, frames, state) = healthy();
+    for sector in [16, 64] {
+        for start in (0..bytes.len() - 52 - sector).step_by(sector) {
+            let mut bad = bytes.clone();
+            bad[start..start + sector].fill(0);
+            if bad == bytes {
+                continue;
+            }
+            let (verified, _, _, saved) = examine(&bad);
+            assert!(!verified.faults.is_empty(), "sector at {start}");
+            let hit = |from: usize, to: usize| from < start + sector && start < to;
+            for (key, frame) in [(&b"a"[..], 2), (b"b", 2), (b"c", 3), (b"d", 3), (b"e", 4)] {
+                match saved.get(key) {
+                    Some(value) => assert_eq!(Some(value), state.get(key), "never wrong data"),
+                    None => assert!(hit(frames[frame], frames[frame + 1]), "sector at {start}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_without_anything_sound_has_a_fault_and_nothing_to_save() {
+    for bytes in [vec![], vec![7; 40], vec![7; 5000], vec![0; 5000]] {
+        let (verified, seen, salvaged, saved) = examine(&bytes);
+        assert!(verified.faults[0].offset == 0 && seen.is_empty() && saved.is_empty());
+        assert_eq!((salvaged.records, salvaged.lost.is_empty()), (0, false));
+    }
+    let (_, folder) = disk();
+    assert_eq!(verify(&*folder, &mut |_| ()).unwrap(), Verified::default());
+    let mut newer = healthy().0;
+    newer[8] = 2;
+    let checksum = crc32fast::hash(&newer[..60]).to_le_bytes();
+    newer[60..64].copy_from_slice(&checksum);
+    let (fs, folder) = disk();
+    fs.install(LOG, &newer).unwrap();
+    assert!(matches!(verify(&*folder, &mut |_| ()), Err(Error::UnsupportedVersion { version: 2, .. })));
+}
+
+#[test]
+fn verifying_beside_an_owner_that_appends_and_compacts_finds_nothing() {
+    let (_, folder) = disk();
+    let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
+    std::thread::scope(|scope| {
+        let verifier = scope.spawn(|| {
+            for _ in 0..200 {
+                let verified = verify(&*folder, &mut |_| ()).unwrap();
+                assert_eq!(verified.faults, []);
+            }
+        });
+        let mut round = 0u32;
+        while !verifier.is_finished() {
+            round += 1;
+            let value = vec![1; round as usize * 37 % 4000];
+            log.append(&[Change::Put { key: &[round as u8 % 16], label: b"", flags: 0, value: &value }])
+                .unwrap();
+            if round.is_multiple_of(300) {
+                log.compact().unwrap();
+            }
+        }
+        verifier.join().unwrap();
+    });
+}
