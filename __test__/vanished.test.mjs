@@ -100,8 +100,7 @@ describe('under a live handle', () => {
     })
   }
 
-  const race = 'write_anew whose keys.tmp is unlinked says Failed (or its rename ENOENT): the store is finished, and the next open has no keys at all'
-  test('a cleaner that comes at any moment, and may unlink a new log in the making: nothing acknowledged is lost', { todo: race, timeout: 300_000 }, async t => {
+  test('a cleaner that comes at any moment, and may unlink a new log in the making: nothing acknowledged is lost', { timeout: 300_000 }, async t => {
     const rounds = count(60)
     for (let round = 0; round < rounds; round++) {
       const folder = newPath(t)
@@ -129,8 +128,7 @@ describe('under a live handle', () => {
     }
   })
 
-  const todo = 'a save whose temporary a cleaner unlinks is ERR_AUTH_IO with ENOENT: it could be made again'
-  test('a save whose temporary is unlinked is made again', { todo }, async t => {
+  test('a save whose temporary is unlinked is made again', async t => {
     const folder = newPath(t)
     const { result } = await run(t, `${open()}
       const stopped = await cleaner('^[.]auth', 1)

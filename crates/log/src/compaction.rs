@@ -33,6 +33,9 @@ const GAP_BYTES: u64 = 64 << 10;
 /// What may be left for the pause, in bytes.
 const PAUSE_BYTES: u64 = 64 << 10;
 
+/// How often a log is written anew while somebody goes on removing files.
+const ATTEMPTS: usize = 32;
+
 /// How often it is tried to get there, while others write.
 const ROUNDS: usize = 16;
 
@@ -114,10 +117,15 @@ impl Log {
     /// `Full`, `Io`: it can be tried again, unless the old file cannot be read or the new name not be made
     /// durable: then the log is `Failed`. `Closed`.
     pub fn write_anew(&self) -> Result<(), Error> {
-        match self.renew(Purpose::WriteAnew)? {
-            Compaction::Done { .. } => Ok(()),
-            Compaction::Stopped => Err(self.tail().check_open().err().unwrap_or(Error::Failed)),
+        for _ in 0..ATTEMPTS {
+            match self.renew(Purpose::WriteAnew)? {
+                Compaction::Done { .. } => return Ok(()),
+                // Whoever removed the log has removed what was to become the new one, too.
+                Compaction::Stopped => self.tail().check_open()?,
+            }
         }
+        let gone = std::io::ErrorKind::NotFound.into();
+        Err(Error::io("writing anew, for it is removed again and again,", TEMPORARY, gone))
     }
 
     fn renew(&self, purpose: Purpose) -> Result<Compaction, Error> {
@@ -131,7 +139,12 @@ impl Log {
         let taken = contents.highest.max(Some(old.generation)).unwrap_or_default();
         let Some(generation) = taken.checked_add(1) else { return Ok(Compaction::Stopped) };
         if contents.temporary {
-            dir.remove(TEMPORARY).map_err(|e| Error::io("removing", TEMPORARY, e))?;
+            match dir.remove(TEMPORARY) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("removing", TEMPORARY, error));
+                }
+                _ => {}
+            }
         }
         let attests = self.rules.holds(Rule::GenerationAttested);
         let attest = if attests { Attest::OwnStart } else { Attest::Nothing };
@@ -179,7 +192,14 @@ impl Log {
         if !self.rules.holds(Rule::OldGoLast) {
             self.remove_older(old.generation.saturating_add(1));
         }
-        let named = making.rename(&*self.dir).and_then(|name| {
+        let renamed = match making.rename(&*self.dir) {
+            // It was removed just now, and nothing has been renamed: nothing has changed.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Trouble::Stopped);
+            }
+            renamed => renamed,
+        };
+        let named = renamed.and_then(|name| {
             if self.rules.holds(Rule::GenerationNameSynced) {
                 folder::sync(&*self.dir)?;
             }

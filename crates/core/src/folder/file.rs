@@ -12,6 +12,9 @@ use super::{FILE_MODE, Folder, ignore_forbidden};
 use crate::error::{Error, Result, errno_name};
 use crate::events::Event;
 
+/// How often a file is written whose temporary was removed by somebody else.
+const ATTEMPTS: usize = 8;
+
 /// How many symbolic links lead on before we give up, as in Linux.
 const MAX_LINKS: usize = 40;
 
@@ -90,13 +93,17 @@ impl Folder {
             return Err(failed("write", &not_regular(stat.kind)));
         }
         let dir = place.dir(self);
-        let temporary = temporary_name(unique());
-        let result = self
-            .write_temporary(dir, &temporary, bytes, &place, reach)
-            .and_then(|id| dir.rename(&temporary, &place.name).map(|()| id));
+        let mut result = self.replace_once(dir, bytes, &place, reach);
+        for _ in 1..ATTEMPTS {
+            match &result {
+                // Somebody who clears the folder has removed the temporary.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    result = self.replace_once(dir, bytes, &place, reach);
+                }
+                _ => break,
+            }
+        }
         if let Err(error) = &result {
-            // Best effort: what stays is found and removed by a later open.
-            let _ = dir.remove(&temporary);
             if !matches!(errno_name(error), Some("EBUSY" | "EXDEV")) || place.stat.is_none() {
                 return Err(failed("write", error));
             }
@@ -112,6 +119,18 @@ impl Folder {
             sync_dir(dir).map_err(|error| failed("sync the folder of", &error))?;
         }
         Ok(result.ok())
+    }
+
+    fn replace_once(&self, dir: &dyn Dir, bytes: &[u8], place: &Place, reach: Reach) -> io::Result<FileId> {
+        let temporary = temporary_name(unique());
+        let result = self
+            .write_temporary(dir, &temporary, bytes, place, reach)
+            .and_then(|id| dir.rename(&temporary, &place.name).map(|()| id));
+        if result.is_err() {
+            // Best effort: what stays is found and removed by a later open.
+            let _ = dir.remove(&temporary);
+        }
+        result
     }
 
     fn write_temporary(
