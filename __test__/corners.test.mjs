@@ -4,7 +4,15 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { BufferJSON, initAuthCreds, migrateAuthState, useMultiFileAuthState, useNativeAuthState } from '../index.js'
+import {
+  BufferJSON,
+  compactAuthState,
+  deleteAuthState,
+  initAuthCreds,
+  migrateAuthState,
+  useMultiFileAuthState,
+  useNativeAuthState,
+} from '../index.js'
 import { makeAccountFolder, tempFolder } from './support/accounts.mjs'
 import { collect } from './support/stores.mjs'
 
@@ -199,3 +207,64 @@ test('what root makes in another user’s folder is that user’s', { skip: proc
     }
   }
 })
+
+test('a migration that is refused leaves no marker in an account that is being opened', async t => {
+  const base = tempFolder(t)
+  const from = path.join(base, 'from')
+  await makeAccountFolder(from, { version: 'rc14', sessions: 1, preKeys: 2 })
+  for (let round = 0; round < 20; round++) {
+    const to = path.join(base, `to${round}`)
+    const opening = useNativeAuthState(to)
+    const moving = migrateAuthState({ from, to }).catch(error => error)
+    const handle = await opening.catch(error => error)
+    const moved = await moving
+    if (handle instanceof Error) continue
+    await handle.saveCreds()
+    await handle.close()
+    if (moved instanceof Error) assert.ok(!fs.existsSync(path.join(to, 'migration-unfinished')), moved.message)
+    await (await useNativeAuthState(to, { create: false })).close()
+  }
+})
+
+test('a torn creds.json and a lock that is gone, at once, keep nobody waiting', { timeout: 20_000 }, async t => {
+  const folder = path.join(tempFolder(t), 'auth')
+  const { state, saveCreds, close } = await useNativeAuthState(folder)
+  await saveCreds()
+  fs.writeFileSync(path.join(folder, 'creds.json'), '{"torn":')
+  fs.rmSync(path.join(folder, 'keys.lock'))
+  await state.keys.set({ session: { a: { n: 1 } } })
+  await saveCreds()
+  await close()
+  const again = await useNativeAuthState(folder, { create: false })
+  assert.deepEqual(await again.state.keys.get('session', ['a']), { a: { n: 1 } })
+  await again.close()
+})
+
+for (const [name, open] of backends) {
+  test(`${name}: an account whose handle is just closing can be deleted`, async t => {
+    const base = tempFolder(t)
+    for (let round = 0; round < 20; round++) {
+      const folder = path.join(base, `auth${round}`)
+      const { state, saveCreds, close } = await open(folder)
+      await saveCreds()
+      state.keys.set({ session: { a: { text: 'x'.repeat(100_000) } } })
+      close()
+      await deleteAuthState(folder)
+      assert.ok(!fs.existsSync(folder))
+    }
+  })
+
+  test(`${name}: a handle whose program has written creds.json itself can be compacted, copied and deleted`, async t => {
+    const base = tempFolder(t)
+    const folder = path.join(base, 'auth')
+    const handle = await open(folder)
+    fs.writeFileSync(path.join(folder, 'creds.json'), JSON.stringify(handle.state.creds, BufferJSON.replacer))
+    await handle.state.keys.set({ session: { a: { n: 1 } } })
+    await compactAuthState(handle)
+    await deleteAuthState(handle, { keep: path.join(base, 'kept') })
+    assert.ok(!fs.existsSync(folder))
+    const kept = await open(path.join(base, 'kept'), { create: false })
+    assert.deepEqual(await kept.state.keys.get('session', ['a']), { a: { n: 1 } })
+    await kept.close()
+  })
+}

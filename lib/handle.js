@@ -44,7 +44,7 @@ const known = new WeakMap()
 async function accountOf(folderOrHandle) {
   const account = known.get(folderOrHandle)
   if (account === undefined) return { path: resolve(checkFolder(folderOrHandle, 'the account')) }
-  unwrap(await native.setKeys(account.handle, [], [], []))
+  unwrap(await native.settleAccount(account.handle))
   return account
 }
 

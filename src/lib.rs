@@ -203,6 +203,17 @@ pub fn save_creds<'env>(env: &'env Env, handle: &External<Handle>, text: String)
     Ok(promise)
 }
 
+/// Waits for every call made before on a handle, and looks whether its folder is still there.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn settle_account<'env>(env: &'env Env, handle: &External<Handle>) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    handle.settle(Box::new(move |result| answer.settle(result)));
+    Ok(promise)
+}
+
 /// Closes a handle.
 ///
 /// # Errors

@@ -44,13 +44,15 @@ fn slot(folder: FileId) -> Slot {
     slots.by_folder.entry(folder).or_default().clone()
 }
 
-/// The store of a folder, if it is open in this process.
-#[must_use]
-pub fn open_store(folder: FileId) -> Option<Arc<Store>> {
+/// The store of a folder, if it is open in this process. One that is just closing has let go when this resolves.
+pub async fn open_store(folder: FileId) -> Option<Arc<Store>> {
     let slot = SLOTS.lock().unwrap_or_else(PoisonError::into_inner).by_folder.get(&folder).cloned()?;
-    // One that is being opened just now has the lock: whoever needs it will hear so.
-    let store = slot.try_lock().ok()?.upgrade()?;
-    (!store.is_finished()).then_some(store)
+    let store = slot.lock().await.upgrade()?;
+    if store.is_finished() {
+        store.released().await;
+        return None;
+    }
+    Some(store)
 }
 
 /// Opens an account in a folder: another handle of the store that is open, or a new store.

@@ -91,14 +91,14 @@ impl Backend for Fake {
         Box::pin(async { Ok(self.0.creds.lock().unwrap().clone()) })
     }
 
-    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<()>> {
+    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<bool>> {
         Box::pin(async move {
             self.0.gate.acquire().await.unwrap().forget();
             let stored = self.0.creds.lock().unwrap().as_ref().map(|creds| creds.summary);
             expected.allows_creds(stored, &creds.summary)?;
             self.note(format!("save {}", String::from_utf8_lossy(&creds.text).len()));
             *self.0.creds.lock().unwrap() = Some(creds);
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -198,12 +198,13 @@ impl Account {
         Ok(Some(creds))
     }
 
-    /// Writes credentials durably, after everything that was set before them.
+    /// Writes credentials durably, after everything that was set before them; says whether that is on disk, too. It is
+    /// not where the log has failed before, and that is no reason to lose an identity.
     ///
     /// # Errors
-    /// `Io`, `Full`, `Failed`.
-    pub fn save_creds(&self, creds: &Creds) -> Result<()> {
-        // A log that fails is no reason to lose an identity: what is wrong with it is said afterwards.
+    /// `Io`, `Full`, `Fenced`; of a sync of the log that fails now, with the credentials written.
+    pub fn save_creds(&self, creds: &Creds) -> Result<bool> {
+        self.keys.prepare()?;
         let synced = self.keys.sync();
         let written = self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
         // Somebody else's file that came meanwhile is not ours to know.
@@ -211,9 +212,10 @@ impl Account {
         let stamp = stat.map(Into::into);
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
         match synced {
+            Ok(()) => Ok(true),
             // It was said before, to whoever wrote keys.
-            Err(error) if error.code() == Code::Failed => Ok(()),
-            synced => synced,
+            Err(error) if error.code() == Code::Failed => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

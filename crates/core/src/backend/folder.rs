@@ -26,12 +26,12 @@ const SECOND_LOOK: Duration = Duration::from_millis(100);
 const NO_SECOND_SOURCE: &str = "app-state-sync-key";
 
 /// What a look leaves open until a second one sees the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
-    Gone,
-    Torn,
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubts {
+    gone: bool,
+    torn: bool,
     /// The store's own files are away, and the credentials are there.
-    Displaced,
+    displaced: bool,
 }
 
 /// How a folder is opened.
@@ -96,23 +96,27 @@ impl FolderBackend {
         work: impl Fn(&Account, Option<Summary>) -> T + Send + Sync + 'static,
     ) -> Result<T> {
         let work = Arc::new(work);
-        let mut before = None;
+        let mut before = Doubts::default();
         loop {
             let (account, work) = (self.0.clone(), work.clone());
             let outcome = run(Lane::Commit, move || {
+                let mut now = Doubts::default();
                 let stored = match account.look()? {
                     Look::Here(stored) => stored,
+                    Look::Gone if before.gone => return Err(gone(&account)),
+                    Look::Gone => return Ok(Err(Doubts { gone: true, ..now })),
                     // Still torn is no evidence of another identity.
-                    Look::Torn if before == Some(Doubt::Torn) => None,
-                    Look::Torn => return Ok(Err(Doubt::Torn)),
-                    Look::Gone if before == Some(Doubt::Gone) => return Err(gone(&account)),
-                    Look::Gone => return Ok(Err(Doubt::Gone)),
-                };
-                if !account.keys().in_place()? {
-                    // `rm` takes the log first and `creds.json` a moment later: that would be a logout.
-                    if before != Some(Doubt::Displaced) {
-                        return Ok(Err(Doubt::Displaced));
+                    Look::Torn => {
+                        now.torn = true;
+                        None
                     }
+                };
+                // `rm` takes the log first and `creds.json` a moment later: that would be a logout.
+                now.displaced = !account.keys().in_place()?;
+                if (now.torn && !before.torn) || (now.displaced && !before.displaced) {
+                    return Ok(Err(now));
+                }
+                if now.displaced {
                     account.keys().put_back()?;
                 }
                 Ok(Ok(work(&account, stored)))
@@ -120,7 +124,7 @@ impl FolderBackend {
             .await??;
             match outcome {
                 Ok(done) => return Ok(done),
-                Err(doubt) => before = Some(doubt),
+                Err(doubts) => before = doubts,
             }
             tokio::time::sleep(SECOND_LOOK).await;
         }
@@ -198,7 +202,7 @@ impl Backend for FolderBackend {
         })
     }
 
-    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<()>> {
+    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<bool>> {
         Box::pin(async move {
             self.guarded(move |account, stored| {
                 account.allows_creds(&creds, &expected, stored)?;

@@ -168,11 +168,12 @@ pub trait Backend: Send + Sync {
     /// `Gone`, `Corrupt`, `Io`: never taken for "nothing stored".
     fn load_creds(&self) -> Future<'_, Result<Option<Creds>>>;
 
-    /// Stores credentials; on disk when it resolves, and every write before it too.
+    /// Stores credentials; on disk when it resolves, and every write before it too, unless it says `false`: of a log that
+    /// has failed before.
     ///
     /// # Errors
-    /// `Stale`, `Gone`, `Io`, `Full`.
-    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<()>>;
+    /// `Stale`, `Gone`, `Fenced`, `Io`, `Full`.
+    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<bool>>;
 
     /// Reads keys, in one read of the store; an answer for each.
     ///
@@ -258,6 +259,12 @@ pub trait KeyStore: Send + Sync {
     fn note_corrupt(&self, key: &Key);
     /// Writes in order; an answer for each.
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>>;
+    /// Sees to it that nothing of another identity is here when credentials are written, and that nobody else has the
+    /// store.
+    ///
+    /// # Errors
+    /// `Fenced`, `Io`: they must not be written then.
+    fn prepare(&self) -> Result<()>;
     /// Makes everything durable that must be before credentials are written.
     ///
     /// # Errors

@@ -121,6 +121,10 @@ impl KeyStore for MultiFileKeys {
             .collect()
     }
 
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         // Handed to the operating system, in call order: that is what this format promises.
         Ok(())

@@ -41,6 +41,14 @@ pub fn lock_store(folder: &Folder) -> Result<Locking> {
     }
 }
 
+fn fenced(error: Error) -> Error {
+    error.with(|details| {
+        details.code = Code::Fenced;
+        details.message =
+            format!("somebody else has the store now, and nothing was written: {}", details.message);
+    })
+}
+
 fn locked(folder: &Folder, holder: Option<Holder>) -> Error {
     let path = folder.path.display();
     let Some(holder) = holder else {
@@ -101,6 +109,8 @@ pub struct NativeKeys {
     state: Mutex<State>,
     lock: Mutex<Option<Lock>>,
     durability: Durability,
+    /// It was opened under its lock.
+    locking: bool,
 }
 
 impl NativeKeys {
@@ -115,14 +125,15 @@ impl NativeKeys {
         durability: Durability,
     ) -> Result<Self> {
         let state = if fresh_identity { State::OldLog } else { State::Open(open_log(&folder)?) };
-        Ok(Self { folder, state: Mutex::new(state), lock: Mutex::new(lock), durability })
+        let locking = lock.is_some();
+        Ok(Self { folder, state: Mutex::new(state), lock: Mutex::new(lock), durability, locking })
     }
 
     /// A store that is not opened, to be deleted under its lock.
     #[must_use]
     pub fn closed(folder: Arc<Folder>, lock: Option<Lock>) -> Self {
         let durability = Durability::default();
-        Self { folder, state: Mutex::new(State::Closed), lock: Mutex::new(lock), durability }
+        Self { folder, state: Mutex::new(State::Closed), lock: Mutex::new(lock), durability, locking: true }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,13 +175,7 @@ impl NativeKeys {
                 *held = Some(lock);
                 Ok(())
             }
-            Locking::Theirs(error) => Err(error.with(|details| {
-                details.code = Code::Fenced;
-                details.message = format!(
-                    "keys.lock was removed, and another process has the store now: {}",
-                    details.message
-                );
-            })),
+            Locking::Theirs(error) => Err(fenced(error)),
         }
     }
 
@@ -300,6 +305,18 @@ impl KeyStore for NativeKeys {
             results.extend(frame.iter().map(|_| result.clone()));
         }
         results
+    }
+
+    fn prepare(&self) -> Result<()> {
+        self.to_write()?;
+        let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() && self.locking {
+            // A failed store has let go of its lock: somebody may have the account by now, this process too.
+            if let Locking::Theirs(error) = lock_store(&self.folder)? {
+                return Err(fenced(error));
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {

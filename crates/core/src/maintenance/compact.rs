@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::held;
 use crate::backend::{Account, Durability, Format, Locking, lock_store};
-use crate::error::Result;
+use crate::error::{Code, Result};
+use crate::folder::Survey;
 use crate::registry;
 use crate::runtime::{Lane, run};
 
@@ -25,10 +26,17 @@ pub struct Compacted {
 /// `Io`: the old log stays.
 pub async fn compact(path: PathBuf) -> Result<Compacted> {
     let folder = held(path).await?;
-    if let Some(store) = registry::open_store(folder.id) {
-        return store.compact().await;
+    while let Some(store) = registry::open_store(folder.id).await {
+        match store.compact().await {
+            // It was closing: once it has let go, this is a folder like any other.
+            Err(error) if error.code() == Code::Closed => store.released().await,
+            compacted => return compacted,
+        }
     }
     run(Lane::Move, move || {
+        if Survey::of(&folder)?.logs.is_empty() {
+            return Ok(Compacted::default());
+        }
         crate::backend::judge(&folder, Format::Native, false)?;
         let lock = match lock_store(&folder)? {
             Locking::Mine(lock) => Some(lock),

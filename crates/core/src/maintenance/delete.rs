@@ -1,13 +1,14 @@
 //! Logout: credentials, keys and our own files, and nothing else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use auth_log::format::LOCK;
 use auth_log::fs::{DiskFs, Fs};
 
 use super::held;
 use crate::backend::{Format, KeyStore, Locking, judge_format, lock_store, offline_keys};
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::folder::{CREDS, Folder, MARKER, Survey};
 use crate::registry;
 use crate::runtime::{Lane, run};
@@ -19,16 +20,22 @@ use crate::runtime::{Lane, run};
 /// `Locked` by another process; `Io`.
 pub async fn delete(path: PathBuf) -> Result<()> {
     let folder = held(path).await?;
-    match registry::open_store(folder.id) {
-        Some(store) => store.delete().await,
-        None => run(Lane::Move, move || delete_closed(&folder)).await?,
+    while let Some(store) = registry::open_store(folder.id).await {
+        match store.delete().await {
+            // It was closing: once it has let go, this is a folder like any other.
+            Err(error) if error.code() == Code::Closed => store.released().await,
+            deleted => return deleted,
+        }
     }
+    run(Lane::Move, move || delete_closed(&folder)).await?
 }
 
-fn delete_closed(folder: &std::sync::Arc<Folder>) -> Result<()> {
+fn delete_closed(folder: &Arc<Folder>) -> Result<()> {
     let survey = Survey::of(folder)?;
     let native = !survey.logs.is_empty();
-    let lock = if native {
+    judge_format(folder, &survey, if native { Format::Native } else { Format::MultiFile })?;
+    // Without a log, too: the store's may have been removed under it.
+    let lock = if native || folder.stat(LOCK)?.is_some() {
         match lock_store(folder)? {
             Locking::Mine(lock) => Some(lock),
             Locking::Theirs(error) => return Err(error),
@@ -36,8 +43,15 @@ fn delete_closed(folder: &std::sync::Arc<Folder>) -> Result<()> {
     } else {
         None
     };
-    judge_format(folder, &survey, if native { Format::Native } else { Format::MultiFile })?;
-    delete_account(folder, offline_keys(folder.clone(), native, lock).as_ref())
+    if native {
+        return delete_account(folder, offline_keys(folder.clone(), true, lock).as_ref());
+    }
+    delete_account(folder, offline_keys(folder.clone(), false, None).as_ref())?;
+    if lock.is_some() {
+        folder.remove(LOCK)?;
+        remove_folder(folder);
+    }
+    Ok(())
 }
 
 /// Removes what is stored in a folder, under its lock.
@@ -47,17 +61,20 @@ pub(crate) fn delete_account(folder: &Folder, keys: &dyn KeyStore) -> Result<()>
     for name in survey.creds_companions.iter().map(String::as_str).chain([CREDS]) {
         folder.remove(name)?;
     }
-    folder.sync()?;
-    keys.delete()?;
     for name in survey.temporaries.iter().map(String::as_str).chain([MARKER]) {
         folder.remove(name)?;
     }
-    // A folder that has no log may have a lock: of a store that was never written, or whose log somebody removed.
-    folder.remove(LOCK)?;
     folder.sync()?;
-    // Somebody else's files keep the folder, and so does a folder that was renamed: both are fine.
+    // Last, for with the keys the lock goes.
+    keys.delete()?;
+    folder.sync()?;
+    remove_folder(folder);
+    Ok(())
+}
+
+/// Somebody else's files keep the folder, and so does a folder that was renamed: both are fine.
+fn remove_folder(folder: &Folder) {
     if DiskFs.open_dir(&folder.path).and_then(|dir| dir.stat()).is_ok_and(|stat| stat.id == folder.id) {
         let _ = DiskFs.remove_dir(&folder.path);
     }
-    Ok(())
 }

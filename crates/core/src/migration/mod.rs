@@ -102,7 +102,10 @@ pub async fn migrate(plan: Plan) -> Result<Report> {
             .map(|folder| folder.map(|folder| folder.id))
     })
     .await??;
-    let open = id.and_then(registry::open_store).map(|store| store.format());
+    let open = match id {
+        Some(id) => registry::open_store(id).await.map(|store| store.format()),
+        None => None,
+    };
     if let Some(open) = open.filter(|format| plan.lock_source && *format == Format::Native) {
         let (path, format) = (from.display(), open.name());
         return Err(Error::new(

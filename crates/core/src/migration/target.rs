@@ -10,7 +10,7 @@ use auth_log::{Change, Lock, Log, Reader};
 use super::marker_text;
 use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error, shell_quoted};
 use crate::creds::{Creds, random};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, errno_name};
 use crate::events::Listeners;
 use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, Reach, Survey, read_creds};
 use crate::keys::Key;
@@ -36,7 +36,6 @@ impl Target {
     pub fn begin(fs: &dyn Fs, path: &Path, format: Format, creds: &Creds) -> Result<Self> {
         let folder = Arc::new(Folder::open_or_create(fs, path, &Listeners::default())?);
         check_free(&folder, &Survey::of(&folder)?, creds)?;
-        let marker = mark(&folder)?;
         let lock = match format {
             Format::MultiFile => None,
             Format::Native => match lock_store(&folder)? {
@@ -44,16 +43,26 @@ impl Target {
                 Locking::Theirs(error) => return Err(error),
             },
         };
+        let (marker, made) = mark(&folder, format)?;
+        let begun = Self::begin_marked(&folder, marker.as_ref(), creds);
+        if begun.is_err() && made {
+            // An empty marker would keep an account that is there from being opened.
+            folder.remove(MARKER)?;
+        }
+        begun?;
+        Ok(Self { folder, format, _marker: marker, _lock: lock })
+    }
+
+    fn begin_marked(folder: &Folder, marker: &dyn File, creds: &Creds) -> Result<()> {
         // With the marker locked nobody else begins here.
-        let survey = Survey::of(&folder)?;
-        check_free(&folder, &survey, creds)?;
+        let survey = Survey::of(folder)?;
+        check_free(folder, &survey, creds)?;
         folder.sync_parents()?;
         let failed = |error: &std::io::Error| folder.io("write", MARKER, error);
-        write_all(marker.as_ref(), marker_text(creds).as_bytes(), 0).map_err(|short| failed(&short.error))?;
+        write_all(marker, marker_text(creds).as_bytes(), 0).map_err(|short| failed(&short.error))?;
         marker.sync().map_err(|error| failed(&error))?;
         folder.sync()?;
-        remove_remains(&folder, &survey)?;
-        Ok(Self { folder, format, _marker: marker, _lock: lock })
+        remove_remains(folder, &survey)
     }
 
     /// Takes keys.
@@ -203,28 +212,36 @@ impl Copy<'_> {
     }
 }
 
-/// Makes the marker, or takes over one that an unfinished run has left, and locks it.
-fn mark(folder: &Folder) -> Result<Arc<dyn File>> {
+/// Makes the marker, or takes over one that an unfinished run has left, and locks it. Says whether it is new.
+fn mark(folder: &Folder, format: Format) -> Result<(Arc<dyn File>, bool)> {
     let failed = |error: &std::io::Error| folder.io("lock", MARKER, error);
     for _ in 0..MARK_ATTEMPTS {
-        let file = match folder.dir.create(MARKER, FILE_MODE) {
+        let (file, made) = match folder.dir.create(MARKER, FILE_MODE) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => match folder.dir.open_write(MARKER) {
                 // The run that had it has finished just now.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                file => file.map_err(|error| failed(&error))?,
+                file => (file.map_err(|error| failed(&error))?, false),
             },
-            file => file.map_err(|error| failed(&error))?,
+            file => (file.map_err(|error| failed(&error))?, true),
         };
-        if !file.try_lock().map_err(|error| failed(&error))? {
-            break;
+        match file.try_lock() {
+            Ok(true) => {}
+            Ok(false) => break,
+            // Key files can be where there are no locks.
+            Err(error) if format == Format::MultiFile && has_no_locks(&error) => {}
+            Err(error) => return Err(failed(&error)),
         }
         let named = folder.dir.stat_name(MARKER).map_err(|error| failed(&error))?;
         if named.map(|stat| stat.id) == Some(file.stat().map_err(|error| failed(&error))?.id) {
-            return Ok(file);
+            return Ok((file, made));
         }
     }
     let message = format!("another migration into {} is under way: wait for it", folder.path.display());
     Err(Error::new(Code::Locked, message).at(&folder.path))
+}
+
+fn has_no_locks(error: &std::io::Error) -> bool {
+    matches!(errno_name(error), Some("ENOLCK" | "ENOTSUP" | "ENOSYS" | "EINVAL"))
 }
 
 /// A target must be empty, or hold the remains of an unfinished run.

@@ -76,7 +76,9 @@ enum Call {
     Write(WriteCall),
     Save(SaveCall),
     /// Looks whether the folder is still as it should be.
-    Look,
+    Look {
+        reply: Option<Reply<()>>,
+    },
     Delete {
         reply: Reply<()>,
     },
@@ -249,6 +251,7 @@ impl Store {
     /// # Errors
     /// `Corrupt`, `Full`, `Io`: what was there stays.
     pub async fn compact(&self) -> Result<Compacted> {
+        let _held = self.compaction.lock().await;
         self.backend()?.compact().await
     }
 
@@ -262,7 +265,9 @@ impl Store {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
                 match store.upgrade() {
-                    Some(store) if !store.is_finished() => store.enqueue(store.state(), Call::Look),
+                    Some(store) if !store.is_finished() => {
+                        store.enqueue(store.state(), Call::Look { reply: None })
+                    }
                     _ => break,
                 }
             }
@@ -380,6 +385,14 @@ impl Handle {
         if !std::mem::replace(&mut state.reading, true) {
             drop(state);
             self.store.start(Lane::Read, worker::read(self.store.clone()));
+        }
+    }
+
+    /// Waits for every call made before, and looks whether the folder is still there.
+    pub fn settle(&self, reply: Reply<()>) {
+        match self.readable() {
+            Err(error) => reply(Err(error)),
+            Ok(state) => self.store.enqueue(state, Call::Look { reply: Some(reply) }),
         }
     }
 

@@ -65,6 +65,7 @@ impl Drop for OnPanic {
             drop(state);
             drop((dropped, store.take_backend()));
             store.released.send_replace(true);
+            store.rested.send_modify(|times| *times += 1);
         }
     }
 }
@@ -333,6 +334,8 @@ async fn let_go(store: &Store) {
     if let Ok(backend) = store.backend() {
         backend.abandon().await;
     }
+    // One that is under way stops by itself; whoever opens the folder anew waits for that.
+    drop(store.compaction.lock().await);
     if matches!(store.state().phase, Phase::Gone(_)) {
         drop_backend(store).await;
     }
@@ -363,17 +366,18 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
     {
         let mut state = store.state();
         match (&result, fatal) {
-            (Ok(()), _) => {
+            (Ok(synced), _) => {
                 state.objects.saved(environment, object, &summary);
-                // Everything set before was synced before the credentials were written.
-                state.settle_synced();
+                if *synced {
+                    state.settle_synced();
+                }
             }
             (Err(_), Some(error)) if refusal(&state).is_none() => end(&mut state, error),
             _ => {}
         }
     }
     for call in calls {
-        (call.reply)(result.clone());
+        (call.reply)(result.clone().map(drop));
     }
     if fatal.is_some() {
         let_go(store).await;
@@ -394,7 +398,15 @@ async fn one(store: &Arc<Store>, call: Call) {
             }
         }
         Call::Sync => sync(store).await,
-        Call::Look => look(store).await,
+        Call::Look { reply } => {
+            look(store).await;
+            if let Some(reply) = reply {
+                reply(match &store.state().phase {
+                    Phase::Gone(error) => Err(error.clone()),
+                    Phase::Running | Phase::Failed(_) | Phase::Closed => Ok(()),
+                });
+            }
+        }
         Call::Delete { reply } => reply(delete(store).await),
         // Those two come in groups.
         Call::Write(call) => commit(store, vec![call]).await,
@@ -469,11 +481,12 @@ async fn delete(store: &Arc<Store>) -> Result<()> {
     if let Some(error) = refused {
         return Err(error);
     }
-    let result = store.backend()?.delete().await;
+    // What could not be removed is still there, and so is this store.
+    store.backend()?.delete().await?;
     let path = store.path.display();
     end(&mut store.state(), &Error::new(Code::Gone, format!("{path} was deleted")).at(&store.path));
     let_go(store).await;
-    result
+    Ok(())
 }
 
 async fn close(store: &Arc<Store>, environment: EnvironmentId, object: super::ObjectId) -> Result<()> {
