@@ -204,6 +204,17 @@ fn open(store: &Arc<Store>) -> Handle {
     opened(store).ok().expect("not opened").handle
 }
 
+fn until_released(store: &Arc<Store>) {
+    let (send, released) = channel();
+    let store = store.clone();
+    runtime::spawn(async move {
+        store.released().await;
+        send.send(()).unwrap();
+    })
+    .unwrap();
+    released.recv_timeout(Duration::from_secs(10)).expect("never let go");
+}
+
 fn write(handle: &Handle, write: Write) -> Receiver<Result<()>> {
     let (send, receive) = channel();
     handle.write(write, None, Box::new(move |result| send.send(result).unwrap()));
@@ -405,6 +416,7 @@ fn a_folder_that_is_gone_rejects_everything_and_is_let_go() {
     handle.read(vec![Key::new("t", "a").unwrap()], Box::new(move |result| send.send(result).unwrap()));
     assert_eq!(answer(&receive).unwrap_err().code(), Code::Gone);
     assert!(matches!(opened(&store), Err(NotOpened::Finished)));
+    until_released(&store);
     assert_eq!(told.done.lock().unwrap().last().map(String::as_str), Some("abandon"));
 }
 
@@ -462,14 +474,7 @@ fn closing_waits_for_calls_made_before_and_the_last_handle_closes_the_backend() 
     assert_eq!(answer(&set(&one, "a", "2")).unwrap_err().code(), Code::Closed);
     answer(&set(&two, "a", "3")).expect("the other handle is open");
     drop(two);
-    let (send, released) = channel();
-    let waiting = store.clone();
-    runtime::spawn(async move {
-        waiting.released().await;
-        send.send(()).unwrap();
-    })
-    .unwrap();
-    released.recv_timeout(Duration::from_secs(10)).expect("a dropped handle closes");
+    until_released(&store);
     assert_eq!(told.done.lock().unwrap().last().map(String::as_str), Some("close"));
     close(&one).expect("twice is fine");
 }
