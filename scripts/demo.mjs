@@ -201,7 +201,7 @@ async function times() {
   const number = value => (value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString('en'))
   table([
     ['', 'Baileys’ helper', 'our multi-file', 'our native'],
-    ['on disk when it resolves', 'nothing', 'creds', 'creds and keys'],
+    ['on disk when it resolves', 'nothing', 'creds', 'creds, keys in 0.1 s'],
     ['whole after kill -9', 'nothing', 'each file', 'each set'],
     ...rows.map(({ name, times }) => [name, ...times.map(number)]),
   ])
