@@ -76,8 +76,9 @@ impl FolderBackend {
     pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
         let FolderOptions { format, create, lock, durability, .. } = options;
         let opening = move || {
-            judge(&folder, format, create)?;
             let lock = if lock && format == Format::Native {
+                // Opening judges too, but not before the lock is made.
+                judge(&folder, format, create)?;
                 match lock_store(&folder)? {
                     Locking::Mine(lock) => Some(lock),
                     Locking::Theirs(error) => return Err(error),

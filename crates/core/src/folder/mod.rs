@@ -16,7 +16,7 @@ use crate::events::Listeners;
 
 pub use creds_file::{CREDS, Look, Stamp, Watch, no_account, read_creds};
 pub use file::{Reach, not_found};
-pub use survey::{MARKER, Survey, is_temporary, remove_stale};
+pub use survey::{MARKER, Survey, remove_stale};
 
 /// Permission bits of a new folder: nobody but its owner.
 const FOLDER_MODE: u32 = 0o700;

@@ -3,10 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use auth_log::format::Name;
-use auth_log::{generations, is_own_name};
 
 use super::{CREDS, Folder};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keys::{Key, known_type, stem_of_file};
 
 /// There while a migration into this folder has not finished.
@@ -21,8 +20,7 @@ pub(super) fn temporary_name(number: u64) -> String {
 }
 
 /// Whether a name is that of a temporary of ours.
-#[must_use]
-pub fn is_temporary(name: &str) -> bool {
+fn is_temporary(name: &str) -> bool {
     name.strip_prefix(TEMPORARY_PREFIX)
         .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX))
         .is_some_and(|number| number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -57,10 +55,7 @@ impl Survey {
     /// # Errors
     /// `Io`.
     pub fn of(folder: &Folder) -> Result<Self> {
-        let mut survey = Survey {
-            logs: generations(folder.dir.as_ref()).map_err(|error| log_error(error, folder))?,
-            ..Survey::default()
-        };
+        let mut survey = Survey::default();
         for name in folder.names()? {
             if name == CREDS {
                 survey.creds = true;
@@ -73,15 +68,20 @@ impl Survey {
             } else if name.contains(char::REPLACEMENT_CHARACTER) {
                 // No name that we could ask for.
                 survey.foreign.push(name);
-            } else if matches!(Name::parse(&name), Some(Name::Aside(_))) {
-                survey.asides.push(name);
+            } else if let Some(own) = Name::parse(&name) {
+                match own {
+                    Name::Log(generation) => survey.logs.push(generation),
+                    Name::Aside(_) => survey.asides.push(name),
+                    Name::Temporary | Name::Lock => {}
+                }
             } else if let Some(key) = stem_of_file(&name).and_then(Key::from_stem) {
                 let known = known_type(&key.stem).is_some();
                 (if known { &mut survey.keys } else { &mut survey.unknown_keys }).push(key);
-            } else if !is_own_name(&name) {
+            } else {
                 survey.foreign.push(name);
             }
         }
+        survey.logs.sort_unstable();
         Ok(survey)
     }
 }
@@ -103,10 +103,4 @@ pub fn remove_stale(folder: &Folder, temporaries: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What a log's error is to our callers.
-#[must_use]
-pub fn log_error(error: auth_log::Error, folder: &Folder) -> Error {
-    crate::backend::log_error(error, &folder.path)
 }
