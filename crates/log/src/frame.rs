@@ -3,8 +3,7 @@
 //! A frame is one commit under one checksum, which stands last; a record is one change in it, with a checksum
 //! of its own, so that reading one value checks one value.
 
-use rmp_serde::decode::ReadRefReader;
-use serde::{Deserialize, Serialize};
+use rmp::{decode, encode};
 
 use crate::format::{
     CHECKSUM_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FRAME_OVERHEAD_BYTES, MAX_PAYLOAD_BYTES, length, offset,
@@ -38,17 +37,23 @@ const DELETE: u8 = 2;
 const CLEAR: u8 = 3;
 
 /// A record as it stands in a payload: a MessagePack array of these six.
-#[derive(Serialize, Deserialize)]
 struct Record<'a> {
     kind: u8,
     flags: u8,
-    #[serde(borrow, with = "serde_bytes")]
     key: &'a [u8],
-    #[serde(borrow, with = "serde_bytes")]
     label: &'a [u8],
-    #[serde(borrow, with = "serde_bytes")]
     value: &'a [u8],
     checksum: u32,
+}
+
+const RECORD_FIELDS: u32 = 6;
+
+/// Takes a MessagePack binary from the front.
+fn take_binary<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let count = usize::try_from(decode::read_bin_len(bytes).ok()?).ok()?;
+    let (binary, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(binary)
 }
 
 impl<'a> Record<'a> {
@@ -73,6 +78,34 @@ impl<'a> Record<'a> {
         }
         hasher.update(self.value);
         hasher.finalize()
+    }
+
+    /// What has the form of a record at the start of these bytes, its checksum not looked at.
+    fn decode(mut bytes: &'a [u8]) -> Option<Record<'a>> {
+        let from = &mut bytes;
+        if decode::read_array_len(from).ok()? != RECORD_FIELDS {
+            return None;
+        }
+        Some(Record {
+            kind: decode::read_int(from).ok()?,
+            flags: decode::read_int(from).ok()?,
+            key: take_binary(from)?,
+            label: take_binary(from)?,
+            value: take_binary(from)?,
+            checksum: decode::read_int(from).ok()?,
+        })
+    }
+
+    /// Adds it to a frame.
+    fn encode(&self, to: &mut Vec<u8>) -> Result<(), encode::ValueWriteError> {
+        encode::write_array_len(to, RECORD_FIELDS)?;
+        encode::write_uint(to, self.kind.into())?;
+        encode::write_uint(to, self.flags.into())?;
+        for field in [self.key, self.label, self.value] {
+            encode::write_bin(to, field)?;
+        }
+        encode::write_uint(to, self.checksum.into())?;
+        Ok(())
     }
 
     fn change(&self) -> Option<Change<'a>> {
@@ -130,25 +163,24 @@ pub struct Span {
 /// The changes of a payload, in order, each with its place; `None` instead of the first that does not parse,
 /// and nothing after it.
 pub struct Records<'a> {
-    reader: rmp_serde::Deserializer<ReadRefReader<'a, [u8]>>,
-    total: usize,
+    payload: &'a [u8],
     at: usize,
 }
 
 /// The records of a payload whose frame passed its checksum.
 pub fn records(payload: &[u8]) -> Records<'_> {
-    Records { reader: rmp_serde::Deserializer::from_read_ref(payload), total: payload.len(), at: 0 }
+    Records { payload, at: 0 }
 }
 
 impl<'a> Records<'a> {
     fn read(&mut self) -> Option<(Change<'a>, Span)> {
-        let record = Record::deserialize(&mut self.reader).ok()?;
+        let record = Record::decode(self.payload.get(self.at..)?)?;
         let span = Span { start: self.at, length: record.encoded_bytes() };
         if record.checksum != record.own_checksum() {
             return None;
         }
         self.at = span.start.saturating_add(span.length);
-        if self.at > self.total {
+        if self.at > self.payload.len() {
             return None; // not in the shortest form, so not written by us
         }
         Some((record.change()?, span))
@@ -159,12 +191,12 @@ impl<'a> Iterator for Records<'a> {
     type Item = Option<(Change<'a>, Span)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.total {
+        if self.at >= self.payload.len() {
             return None;
         }
         let read = self.read();
         if read.is_none() {
-            self.at = self.total;
+            self.at = self.payload.len();
         }
         Some(read)
     }
@@ -195,9 +227,8 @@ pub fn claim(bytes: &[u8]) -> Claim<'_> {
     if let Some(Some((change, span))) = records(bytes).next() {
         return Claim::Sound(change, span.length);
     }
-    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
-    match Record::deserialize(&mut reader) {
-        Ok(record) if record.encoded_bytes() <= bytes.len() => Claim::Damaged(record.encoded_bytes()),
+    match Record::decode(bytes) {
+        Some(record) if record.encoded_bytes() <= bytes.len() => Claim::Damaged(record.encoded_bytes()),
         _ => Claim::None,
     }
 }
@@ -296,7 +327,7 @@ impl Builder {
         for change in changes {
             let start = self.bytes.len();
             // Writing to memory fails only when a length does not fit, which the bound above excludes.
-            if rmp_serde::encode::write(&mut self.bytes, &Record::new(change)).is_err() {
+            if Record::new(change).encode(&mut self.bytes).is_err() {
                 return Err(TooLarge(most));
             }
             self.spans.push(Span { start, length: self.bytes.len() - start });
