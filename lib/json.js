@@ -5,8 +5,10 @@ const { invalidArg } = require('./errors')
 /** Baileys' `BufferJSON`, as 7.0.0-rc14 has it: same results for every value. */
 const BufferJSON = {
   replacer(_, value) {
-    if (Buffer.isBuffer(value) || value instanceof Uint8Array || value?.type === 'Buffer') {
-      return { type: 'Buffer', data: Buffer.from(value?.data || value).toString('base64') }
+    if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return value
+    // A Buffer's own toJSON has been called already: it comes as numbers.
+    if (value instanceof Uint8Array || value.type === 'Buffer') {
+      return { type: 'Buffer', data: Buffer.from(value.data || value).toString('base64') }
     }
     return value
   },
@@ -26,10 +28,9 @@ function bufferOf(object) {
   return values.every(value => typeof value === 'number') ? Buffer.from(values) : undefined
 }
 
-/** The Buffer of a form that Baileys 6 wrote and rc14 does not read; undefined where it is none. */
+/** The Buffer of a form that Baileys 6 wrote and rc14 does not read, two keys; undefined where it is none. */
 function legacyBufferOf(object) {
   if (object.type !== 'Buffer' && object.buffer !== true) return undefined
-  if (Object.keys(object).length !== 2) return undefined
   const own = name => Object.hasOwn(object, name)
   if (own('type') && own('data')) return isByteArray(object.data) ? Buffer.from(object.data) : undefined
   if (!own('buffer')) return undefined
@@ -42,9 +43,8 @@ function isByteArray(data) {
   return Array.isArray(data) && data.every(byte => Number.isInteger(byte) && byte >= 0 && byte <= 255)
 }
 
-/** The reviver's work, in place and children first, without its call a value; and the forms of Baileys 6. */
+/** The reviver's work on an object, in place and children first, without its call a value; and the forms of Baileys 6. */
 function revive(value) {
-  if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
       const old = value[i]
@@ -52,31 +52,111 @@ function revive(value) {
     }
     return value
   }
-  for (const key of Object.keys(value)) {
+  // Before its children: none of them becomes a string.
+  if (value.type === 'Buffer' && typeof value.data === 'string') return Buffer.from(value.data, 'base64')
+  const keys = Object.keys(value)
+  let numbersAlone = true
+  for (const key of keys) {
     const old = value[key]
+    if (typeof old === 'number') continue
+    numbersAlone = false
     if (typeof old === 'object' && old !== null) {
       const now = revive(old)
       // Own already, `__proto__` too, so this assigns and nothing else.
       if (now !== old) value[key] = now
     }
   }
-  return bufferOf(value) ?? legacyBufferOf(value) ?? value
+  if (numbersAlone) return bufferOf(value) ?? value
+  return keys.length === 2 ? (legacyBufferOf(value) ?? value) : value
 }
 
 /** What is read of a JSON text; `plain` says that nothing in it is to be revived. */
 function parse(text, plain) {
   const value = JSON.parse(text)
-  return plain ? value : revive(value)
+  return plain || typeof value !== 'object' || value === null ? value : revive(value)
+}
+
+/** What `write` does not do: the replacer does it all. */
+const TOO_DEEP = Symbol('too deep')
+const MAX_DEPTH = 100
+const NOTHING_TO_ESCAPE = /^[^"\\\x00-\x1f\ud800-\udfff]*$/
+const { toJSON: bufferToJSON, toString: bufferToString } = Buffer.prototype
+
+/**
+ * What `JSON.stringify` with the replacer writes of a value; undefined where it has no text. It asks the value the same
+ * questions in the same order, and makes no list of numbers of a Buffer first. Whatever is odd goes to the replacer.
+ */
+function write(key, value, depth) {
+  switch (typeof value) {
+    case 'string':
+      return quoted(value)
+    case 'number':
+      return Number.isFinite(value) ? `${value}` : 'null'
+    case 'boolean':
+      return value ? 'true' : 'false'
+    case 'object':
+      return value === null ? 'null' : writeObject(key, value, depth)
+    default:
+      return writeOdd(key, value)
+  }
+}
+
+function writeObject(key, value, depth) {
+  if (depth === MAX_DEPTH) throw TOO_DEEP
+  const { toJSON } = value
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype === Buffer.prototype && toJSON === bufferToJSON && ArrayBuffer.isView(value)) {
+    return `{"type":"Buffer","data":"${bufferToString.call(value, 'base64')}"}`
+  }
+  if (typeof toJSON === 'function' || value.type === 'Buffer') return writeOdd(key, value)
+  if (Array.isArray(value)) return writeArray(value, depth)
+  // Anything but plain objects: bytes of other kinds, wrapped numbers.
+  if (prototype !== Object.prototype && prototype !== null) return writeOdd(key, value)
+  let text = ''
+  for (const name of Object.keys(value)) {
+    const inner = write(name, value[name], depth + 1)
+    if (inner !== undefined) text += `${text === '' ? '{' : ','}${quoted(name)}:${inner}`
+  }
+  return text === '' ? '{}' : text + '}'
+}
+
+function writeArray(array, depth) {
+  let text = ''
+  for (let i = 0, { length } = array; i < length; i++) {
+    text += `${i === 0 ? '[' : ','}${write(i, array[i], depth + 1) ?? 'null'}`
+  }
+  return text === '' ? '[]' : text + ']'
+}
+
+/** In an object of its own, for its toJSON gets the key. */
+function writeOdd(key, value) {
+  const text = JSON.stringify({ [key]: value }, BufferJSON.replacer)
+  return text === '{}' ? undefined : text.slice(JSON.stringify(`${key}`).length + 2, -1)
+}
+
+function quoted(string) {
+  return NOTHING_TO_ESCAPE.test(string) ? `"${string}"` : JSON.stringify(string)
+}
+
+/** V8 is faster where there are no bytes: in a session, full of names never seen before. */
+function textOf(value, hasNoBytes) {
+  if (hasNoBytes) return JSON.stringify(value, BufferJSON.replacer)
+  try {
+    return write('', value, 0)
+  } catch (error) {
+    if (error === TOO_DEEP) return JSON.stringify(value, BufferJSON.replacer)
+    throw error
+  }
 }
 
 /**
  * The text that Baileys would write.
  * @throws TypeError for what JSON has no text for.
  */
-function stringify(value, what) {
+function stringify(value, what, hasNoBytes) {
   let text
   try {
-    text = JSON.stringify(value, BufferJSON.replacer)
+    text = textOf(value, hasNoBytes)
   } catch (error) {
     throw invalidArg(`${what} cannot be written as JSON: ${error?.message ?? error}`, error)
   }

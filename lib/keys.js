@@ -53,7 +53,7 @@ function makeKeys(handle, state, proto) {
         const value = values[id]
         types.push(type)
         ids.push(id)
-        texts.push(value ? stringify(value, `the ${type} ${id}`) : null)
+        texts.push(value ? stringify(value, `the ${type} ${id}`, type === 'session') : null)
       }
     }
     const answer = native.setKeys(handle, types, ids, texts, identityOf(state.creds))
