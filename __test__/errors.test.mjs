@@ -140,12 +140,6 @@ for (const backend of backends) {
       })
     }
 
-    test('only in .tmp or .bak', async t => {
-      for (const name of ['creds.json.tmp', 'creds.json.bak']) {
-        await assertRefused(backend, folderWith(t, { [name]: whole }), 'ERR_AUTH_CORRUPT')
-      }
-    })
-
     test('create: false makes no difference', async t => {
       await assertRefused(backend, folderWith(t, { 'creds.json': '{' }), 'ERR_AUTH_CORRUPT', { create: false })
     })

@@ -22,8 +22,8 @@ pub struct Value {
 impl Value {
     /// A value that was read: its text is checked and looked through. `None` when it is not JSON.
     #[must_use]
-    pub fn check(text: Vec<u8>) -> Option<Self> {
-        is_json(&text).then(|| Self { plain: is_plain(&text), text: text.into() })
+    pub fn check(text: &[u8]) -> Option<Self> {
+        is_json(text).then(|| Self { plain: is_plain(text), text: text.into() })
     }
 }
 

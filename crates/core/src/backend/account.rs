@@ -13,7 +13,7 @@ use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
 use crate::folder::{
-    CREDS, Folder, Look, MARKER, Reach, Survey, Watch, no_account, read_creds, remove_stale,
+    CREDS, Folder, Look, MARKER, Reach, StoredCreds, Survey, Watch, no_account, read_creds, remove_stale,
 };
 use crate::maintenance::delete_account;
 use crate::migration::marker_names;
@@ -22,6 +22,8 @@ use crate::migration::marker_names;
 pub struct Judged {
     /// The stored credentials; `None` for a fresh identity.
     pub creds: Option<Creds>,
+    /// What is wrong with `creds.json`, and what stands in for it.
+    pub healed: Option<String>,
     /// The names in it.
     pub survey: Survey,
 }
@@ -33,10 +35,10 @@ pub struct Judged {
 /// false): the folder stays as it is.
 pub fn judge(folder: &Folder, format: Format, create: bool) -> Result<Judged> {
     let survey = Survey::of(folder)?;
-    let creds = read_creds(folder).map(|found| found.map(|(creds, _)| creds));
+    let stored = read_creds(folder);
     // An unfinished migration says more than what it has left.
     let finished = |creds: &Creds| marker_names(folder, creds).unwrap_or(false);
-    if survey.marker && !matches!(&creds, Ok(Some(creds)) if finished(creds)) {
+    if survey.marker && !matches!(&stored, Ok(Some(stored)) if finished(&stored.creds)) {
         let path = folder.path.display();
         let message = if survey.creds {
             let marker = shell_quoted(&folder.path_of(MARKER).display().to_string());
@@ -50,11 +52,12 @@ pub fn judge(folder: &Folder, format: Format, create: bool) -> Result<Judged> {
         return Err(Error::new(Code::Incomplete, message).at(&folder.path));
     }
     judge_format(folder, &survey, format)?;
-    let creds = creds?;
-    if creds.is_none() && !create {
-        return Err(no_account(&folder.path));
-    }
-    Ok(Judged { creds, survey })
+    let (creds, healed) = match stored? {
+        Some(stored) => (Some(stored.creds), stored.healed),
+        None if create => (None, None),
+        None => return Err(no_account(&folder.path)),
+    };
+    Ok(Judged { creds, healed, survey })
 }
 
 /// Judges what a folder holds for a format, by its names.
@@ -130,15 +133,18 @@ impl Account {
     /// Opens the account of a judged folder; on native under its lock, unless locking is off.
     ///
     /// # Errors
-    /// As [`judge`]; `Corrupt`, `UnsupportedVersion`, `Io`, `Full` of the log.
+    /// `Corrupt`, `UnsupportedVersion`, `Io`, `Full` of the log.
     pub fn open(
         folder: Arc<Folder>,
         format: Format,
-        create: bool,
+        judged: Judged,
         lock: Option<Lock>,
         durability: Durability,
     ) -> Result<Self> {
-        let Judged { creds, survey } = judge(&folder, format, create)?;
+        let Judged { creds, healed, survey } = judged;
+        if let Some(message) = healed {
+            folder.events.emit(&Event::warning("healed", &folder.path_of(CREDS), message));
+        }
         remove_stale(&folder, &survey.temporaries)?;
         if survey.marker {
             folder.remove(MARKER)?;
@@ -180,12 +186,12 @@ impl Account {
         self.keys.as_ref()
     }
 
-    /// Looks whether the folder still holds the account, and whose.
+    /// Looks whether the folder still holds the account, and whose; `again` as for [`Watch::look`].
     ///
     /// # Errors
     /// `Io`.
-    pub fn look(&self) -> Result<Look> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).look(&self.folder)
+    pub fn look(&self, again: bool) -> Result<Look> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).look(&self.folder, again)
     }
 
     /// Reads the stored credentials.
@@ -193,8 +199,8 @@ impl Account {
     /// # Errors
     /// `Corrupt`, `Io`.
     pub fn load_creds(&self) -> Result<Option<Creds>> {
-        let Some((creds, stamp)) = read_creds(&self.folder)? else { return Ok(None) };
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, Some(stamp));
+        let Some(StoredCreds { creds, stamp, .. }) = read_creds(&self.folder)? else { return Ok(None) };
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
         Ok(Some(creds))
     }
 
@@ -211,6 +217,7 @@ impl Account {
         let stat = self.folder.stat(CREDS)?.filter(|stat| written.is_none_or(|id| id == stat.id));
         let stamp = stat.map(Into::into);
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
+        self.folder.clear_creds_companions(&creds.summary.identity);
         match synced {
             Ok(()) => Ok(true),
             // It was said before, to whoever wrote keys.

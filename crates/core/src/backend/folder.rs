@@ -8,7 +8,7 @@ use std::time::Duration;
 use auth_log::fs::Fs;
 
 use super::{
-    Account, Backend, Commit, Durability, Expected, Format, Found, Future, Locking, judge, lock_store,
+    Account, Backend, Commit, Durability, Expected, Format, Found, Future, Judged, Locking, judge, lock_store,
 };
 use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
@@ -75,20 +75,33 @@ impl FolderBackend {
     /// As [`judge`] and [`Account::open`]; `Locked`, at once.
     pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
         let FolderOptions { format, create, lock, durability, .. } = options;
-        let opening = move || {
-            let lock = if lock && format == Format::Native {
-                // Opening judges too, but not before the lock is made.
-                judge(&folder, format, create)?;
-                match lock_store(&folder)? {
+        let opening = move |again: bool| {
+            let judged = judge(&folder, format, create);
+            if !again && is_doubtful(&judged) {
+                return Ok(None);
+            }
+            let mut judged = judged?;
+            let mut held = None;
+            if lock && format == Format::Native {
+                held = match lock_store(&folder)? {
                     Locking::Mine(lock) => Some(lock),
                     Locking::Theirs(error) => return Err(error),
-                }
-            } else {
-                None
-            };
-            Account::open(folder, format, create, lock, durability)
+                };
+                // Somebody may have written it before it was locked; and no lock is made where opening is refused.
+                judged = judge(&folder, format, create)?;
+            }
+            Account::open(folder.clone(), format, judged, held, durability).map(Some)
         };
-        run(Lane::Open, opening).await?.map(|account| Self(Arc::new(account)))
+        let first = opening.clone();
+        let account = match run(Lane::Open, move || first(false)).await?? {
+            None => {
+                tokio::time::sleep(SECOND_LOOK).await;
+                run(Lane::Open, move || opening(true)).await??
+            }
+            opened => opened,
+        };
+        let account = account.ok_or_else(|| Error::internal("an open without an account"))?;
+        Ok(Self(Arc::new(account)))
     }
 
     /// Does something on an account that is surely there, with what is stored now.
@@ -102,11 +115,10 @@ impl FolderBackend {
             let (account, work) = (self.0.clone(), work.clone());
             let outcome = run(Lane::Commit, move || {
                 let mut now = Doubts::default();
-                let stored = match account.look()? {
+                let stored = match account.look(before.torn)? {
                     Look::Here(stored) => stored,
                     Look::Gone if before.gone => return Err(gone(&account)),
                     Look::Gone => return Ok(Err(Doubts { gone: true, ..now })),
-                    // Still torn is no evidence of another identity.
                     Look::Torn => {
                         now.torn = true;
                         None
@@ -114,7 +126,7 @@ impl FolderBackend {
                 };
                 // `rm` takes the log first and `creds.json` a moment later: that would be a logout.
                 now.displaced = !account.keys().in_place()?;
-                if (now.torn && !before.torn) || (now.displaced && !before.displaced) {
+                if now.torn || (now.displaced && !before.displaced) {
                     return Ok(Err(now));
                 }
                 if now.displaced {
@@ -145,20 +157,37 @@ impl FolderBackend {
     }
 
     fn conclude(&self, key: &Key, found: Result<Found>) -> Result<Option<Value>> {
-        match found? {
-            Found::Missing => Ok(None),
-            Found::Value(value) => Ok(Some(value)),
-            Found::Corrupt { error, .. } if key.key_type == NO_SECOND_SOURCE => Err(error),
-            Found::Corrupt { error, known } => {
-                if !known {
-                    self.0.keys().note_corrupt(key);
-                    let path = self.0.folder().path_of(&key.file_name());
-                    let message = format!("{error}; it counts as missing, so that Signal makes it anew");
-                    self.0.folder().events.emit(&Event::warning("corrupt-key", &path, message));
-                }
-                Ok(None)
-            }
+        let (error, stand_in, stamp, known) = match found? {
+            Found::Missing => return Ok(None),
+            Found::Value(value) => return Ok(Some(value)),
+            Found::Odd { error, stand_in, stamp, known } => (error, stand_in, stamp, known),
+        };
+        if !known {
+            self.0.keys().note_odd(key, stamp);
         }
+        if stand_in.is_none() && key.key_type == NO_SECOND_SOURCE {
+            return Err(error);
+        }
+        if !known {
+            let path = self.0.folder().path_of(&key.file_name());
+            let event = match &stand_in {
+                Some(_) => Event::warning("healed", &path, error.to_string()),
+                None => {
+                    let message = format!("{error}; it counts as missing, so that Signal makes it anew");
+                    Event::warning("corrupt-key", &path, message)
+                }
+            };
+            self.0.folder().events.emit(&event);
+        }
+        Ok(stand_in)
+    }
+}
+
+/// Whether somebody may just be writing the credentials: they are torn, or a companion stands in for them.
+fn is_doubtful(judged: &Result<Judged>) -> bool {
+    match judged {
+        Ok(judged) => judged.healed.is_some(),
+        Err(error) => error.code() == Code::Corrupt,
     }
 }
 
@@ -216,7 +245,7 @@ impl Backend for FolderBackend {
     fn read(&self, keys: Vec<Key>) -> Future<'_, Result<Vec<Result<Option<Value>>>>> {
         Box::pin(async {
             let mut found = self.find(keys).await?;
-            let in_doubt = |found: &Result<Found>| matches!(found, Ok(Found::Corrupt { known: false, .. }));
+            let in_doubt = |found: &Result<Found>| matches!(found, Ok(Found::Odd { known: false, .. }));
             let again: Vec<Key> =
                 found.iter().filter(|(_, found)| in_doubt(found)).map(|(key, _)| key.clone()).collect();
             if !again.is_empty() {

@@ -14,7 +14,7 @@ use auth_log::Lock;
 
 use crate::creds::{Creds, Identity, Summary};
 use crate::error::{Code, Error, Result};
-use crate::folder::Folder;
+use crate::folder::{Folder, Stamp};
 use crate::keys::Key;
 use crate::maintenance::Compacted;
 use crate::value::Value;
@@ -233,11 +233,15 @@ pub enum Found {
     Missing,
     /// A value.
     Value(Value),
-    /// A file that is not JSON; `known` when it was reported before.
-    Corrupt {
-        /// What it says.
+    /// A file that is torn, or missing where it was just being written.
+    Odd {
+        /// What is wrong with it.
         error: Error,
-        /// It was the same at an earlier look.
+        /// What stands in for it.
+        stand_in: Option<Value>,
+        /// As it is now.
+        stamp: Stamp,
+        /// It was the same when it was reported.
         known: bool,
     },
 }
@@ -255,8 +259,8 @@ pub trait KeyStore: Send + Sync {
     /// # Errors
     /// `Corrupt`, `Io`.
     fn read(&self, key: &Key) -> Result<Found>;
-    /// Remembers that this key's file is corrupt as it is now, so that the next look need not wait.
-    fn note_corrupt(&self, key: &Key);
+    /// Remembers that this key's file was odd like this, so that the next look need not wait.
+    fn note_odd(&self, key: &Key, stamp: Stamp);
     /// Writes in order; an answer for each.
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>>;
     /// Sees to it that nothing of another identity is here when credentials are written, and that nobody else has the

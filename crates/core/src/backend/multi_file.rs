@@ -5,39 +5,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
-use crate::folder::{Folder, Reach, Stamp};
+use crate::folder::{Folder, Reach, Stamp, Stored, key_companion};
 use crate::keys::{Key, file_name_part, known_type, stem_of_file};
 use crate::maintenance::Compacted;
-use crate::value::{Value, is_json, is_plain};
+use crate::value::Value;
 
 /// The keys of a multi-file folder.
 pub struct MultiFileKeys {
     folder: Arc<Folder>,
     /// Types that Baileys does not have and that were written since this was opened.
     own_types: Mutex<HashSet<String>>,
-    /// Files that were found corrupt, as they were then.
-    corrupt: Mutex<HashMap<String, Stamp>>,
+    /// Files that were found odd and reported, by stem, as they were then.
+    odd: Mutex<HashMap<String, Stamp>>,
 }
 
 impl MultiFileKeys {
     /// The keys in this folder.
     #[must_use]
     pub fn new(folder: Arc<Folder>) -> Self {
-        Self { folder, own_types: Mutex::default(), corrupt: Mutex::default() }
+        Self { folder, own_types: Mutex::default(), odd: Mutex::default() }
     }
 
-    /// The key files of known types and of those written here, each with its key.
-    fn files(&self) -> Result<Vec<Key>> {
+    /// The keys of known types and of those written here, by the names in the folder.
+    fn names(&self) -> Result<Names> {
         let own = self.own_types.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let keys = self.folder.names()?.into_iter().filter_map(|name| self::key_of(&name, &own)).collect();
-        Ok(keys)
+        let names = self.folder.names()?;
+        let files: HashSet<&str> = names.iter().filter_map(|name| stem_of_file(name)).collect();
+        let beside = |wanted: bool| -> Vec<Key> {
+            let found = names.iter().filter_map(|name| key_companion(name));
+            let stems = found.filter(|(stem, waits)| *waits == wanted && !files.contains(stem));
+            stems.filter_map(|(stem, _)| key_of(stem, &own)).collect()
+        };
+        Ok(Names {
+            waiting: beside(true),
+            left: beside(false),
+            files: files.iter().filter_map(|stem| key_of(stem, &own)).collect(),
+        })
     }
 
     fn write(&self, key: &Key, value: Option<&Value>) -> Result<()> {
         let name = key.file_name();
         let result = match value {
-            Some(value) => self.folder.replace(&name, &value.text, Reach::Handed).map(drop),
-            None => self.folder.remove(&name),
+            // The file first: what stands beside one that is whole counts for nothing.
+            Some(value) => self
+                .folder
+                .replace(&name, &value.text, Reach::Handed)
+                .and_then(|_| self.folder.remove_companions(&name)),
+            // The file last: what stands beside a missing one may count.
+            None => self.folder.remove_companions(&name).and_then(|()| self.folder.remove(&name)),
         };
         result.map_err(|error| error.of_key(&key.key_type, &key.id))
     }
@@ -57,12 +72,23 @@ impl MultiFileKeys {
     }
 
     fn clear(&self) -> Result<()> {
-        self.files()?.iter().map(|key| self.write(key, None)).fold(Ok(()), Result::and)
+        let Names { files, waiting, left } = self.names()?;
+        let all = files.iter().chain(&waiting).chain(&left);
+        all.map(|key| self.write(key, None)).fold(Ok(()), Result::and)
     }
 }
 
-fn key_of(name: &str, own_types: &HashSet<String>) -> Option<Key> {
-    let stem = stem_of_file(name)?;
+/// What there is of keys.
+struct Names {
+    /// Their files.
+    files: Vec<Key>,
+    /// No file, but what was about to become it.
+    waiting: Vec<Key>,
+    /// No file, but what it was.
+    left: Vec<Key>,
+}
+
+fn key_of(stem: &str, own_types: &HashSet<String>) -> Option<Key> {
     let known = known_type(stem);
     let own = own_types.iter().filter_map(|own| {
         let id = stem.strip_prefix(&file_name_part(own))?.strip_prefix('-')?;
@@ -90,25 +116,25 @@ impl KeyStore for MultiFileKeys {
     }
 
     fn read(&self, key: &Key) -> Result<Found> {
-        let name = key.file_name();
         let of_key = |error: Error| error.of_key(&key.key_type, &key.id);
-        let Some((text, stat)) = self.folder.read(&name).map_err(of_key)? else { return Ok(Found::Missing) };
-        if is_json(&text) {
-            return Ok(Found::Value(Value { plain: is_plain(&text), text: text.into() }));
-        }
-        let fault = if text.is_empty() { "is empty" } else { "is not whole JSON" };
-        let known = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).get(&key.stem).copied();
-        let error = Error::new(Code::Corrupt, format!("{name} {fault}"))
-            .at(&self.folder.path_of(&name))
-            .with(|details| details.text = Some(String::from_utf8_lossy(&text).into_owned()));
-        Ok(Found::Corrupt { error: of_key(error), known: known == Some(stat.into()) })
+        let (message, text, stand_in, stamp) = match self.folder.read_key(key).map_err(of_key)? {
+            Stored::Missing => return Ok(Found::Missing),
+            Stored::Whole(value, _) => return Ok(Found::Value(value)),
+            Stored::Healed { value, message, stamp } => (message, None, Some(value), stamp),
+            Stored::Torn { name, fault, text, stamp } => {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                (format!("{name} {fault}"), Some(text), None, stamp)
+            }
+        };
+        let error = Error::new(Code::Corrupt, message)
+            .at(&self.folder.path_of(&key.file_name()))
+            .with(|details| details.text = text);
+        let known = self.odd.lock().unwrap_or_else(PoisonError::into_inner).get(&key.stem) == Some(&stamp);
+        Ok(Found::Odd { error: of_key(error), stand_in, stamp, known })
     }
 
-    fn note_corrupt(&self, key: &Key) {
-        if let Ok(Some(stat)) = self.folder.stat(&key.file_name()) {
-            let mut corrupt = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner);
-            corrupt.insert(key.stem.clone(), stat.into());
-        }
+    fn note_odd(&self, key: &Key, stamp: Stamp) {
+        self.odd.lock().unwrap_or_else(PoisonError::into_inner).insert(key.stem.clone(), stamp);
     }
 
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {
@@ -131,8 +157,15 @@ impl KeyStore for MultiFileKeys {
     }
 
     fn list(&self, key_type: &str) -> Result<Vec<String>> {
-        let keys = self.files()?.into_iter();
-        Ok(keys.filter(|key| key.key_type == key_type).map(|key| key.id).collect())
+        let Names { files, waiting, .. } = self.names()?;
+        let of_type = |key: &Key| key.key_type == key_type;
+        let mut ids: Vec<String> = files.into_iter().filter(of_type).map(|key| key.id).collect();
+        for key in waiting.into_iter().filter(of_type) {
+            if !matches!(self.folder.read_key(&key)?, Stored::Missing) {
+                ids.push(key.id);
+            }
+        }
+        Ok(ids)
     }
 
     fn close(&self) -> Result<()> {

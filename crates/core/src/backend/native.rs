@@ -8,7 +8,7 @@ use super::{Durability, Found, KeyStore, Write, log_error};
 use crate::creds::random;
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
-use crate::folder::{CREDS, Folder};
+use crate::folder::{CREDS, Folder, Stamp};
 use crate::keys::Key;
 use crate::maintenance::Compacted;
 use crate::value::{Value, is_plain};
@@ -277,7 +277,7 @@ impl KeyStore for NativeKeys {
         })
     }
 
-    fn note_corrupt(&self, _: &Key) {}
+    fn note_odd(&self, _: &Key, _: Stamp) {}
 
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {
         if matches!(&*self.state(), State::OldLog) && writes.iter().all(|write| write.is_empty()) {

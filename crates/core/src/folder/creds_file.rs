@@ -3,8 +3,8 @@
 use auth_log::fs::{FileId, Stat};
 
 use super::Folder;
+use super::companions::Stored;
 use super::file::not_found;
-use super::survey::Survey;
 use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
 
@@ -21,44 +21,43 @@ impl From<Stat> for Stamp {
     }
 }
 
-/// Reads and judges `creds.json`; `None` only when nothing at all is stored.
+/// Credentials as they are stored.
+pub struct StoredCreds {
+    /// What they are.
+    pub creds: Creds,
+    /// Of `creds.json`; `None` when a companion stands in for it.
+    pub stamp: Option<Stamp>,
+    /// What is wrong with `creds.json`, and what stands in for it.
+    pub healed: Option<String>,
+}
+
+/// Reads and judges `creds.json`, or what stands in for it; `None` only when nothing at all is stored.
 ///
 /// # Errors
-/// `Corrupt` when it cannot be used, or when it is missing and a companion of it is there; `Io`.
-pub fn read_creds(folder: &Folder) -> Result<Option<(Creds, Stamp)>> {
-    let Some((text, stat)) = folder.read(CREDS)? else {
-        // A link that leads nowhere reads as missing to nobody: `read` has refused it.
-        let survey = Survey::of(folder)?;
-        if survey.creds {
-            // It came just now.
-            return read_creds(folder);
+/// `Corrupt` when it cannot be used, and nothing stands in for it; `Io`.
+pub fn read_creds(folder: &Folder) -> Result<Option<StoredCreds>> {
+    let (name, fault, text) = match folder.read_stored_creds()? {
+        Stored::Missing => return Ok(None),
+        Stored::Whole(creds, stamp) => {
+            return Ok(Some(StoredCreds { creds, stamp: Some(stamp), healed: None }));
         }
-        return match survey.creds_companions.first() {
-            None => Ok(None),
-            Some(found) => Err(Error::new(
-                Code::Corrupt,
-                format!(
-                    "creds.json is missing in {}, but {found} is there: rename it to creds.json if it is the account \
-                     that you want, or remove it to begin a new one",
-                    folder.path.display()
-                ),
-            )
-            .at(&folder.path_of(CREDS))),
-        };
+        Stored::Healed { value: creds, message, .. } => {
+            return Ok(Some(StoredCreds { creds, stamp: None, healed: Some(message) }));
+        }
+        Stored::Torn { name, fault, text, .. } => (name, fault, text),
     };
-    match Creds::judge(text.clone()) {
-        Ok(creds) => Ok(Some((creds, stat.into()))),
-        Err(fault) => Err(Error::new(
-            Code::Corrupt,
-            format!(
-                "{} {fault}; nothing was changed: put a good copy in its place, or remove the file to begin a new \
-                 identity (the phone must be linked again)",
-                folder.path_of(CREDS).display()
-            ),
-        )
-        .at(&folder.path_of(CREDS))
-        .with(|details| details.text = Some(String::from_utf8_lossy(&text).into_owned()))),
-    }
+    let path = folder.path_of(&name);
+    let missing = if name == CREDS { "" } else { "creds.json is missing, and " };
+    Err(Error::new(
+        Code::Corrupt,
+        format!(
+            "{missing}{} {fault}; nothing was changed: put a good copy in the place of creds.json, or remove it (and any \
+             creds.json.tmp and creds.json.bak) to begin a new identity (the phone must be linked again)",
+            path.display()
+        ),
+    )
+    .at(&path)
+    .with(|details| details.text = Some(String::from_utf8_lossy(&text).into_owned())))
 }
 
 /// One look at the folder: does it still hold the account, and whose is it.
@@ -77,51 +76,52 @@ pub enum Look {
 pub struct Watch {
     stamp: Option<Stamp>,
     stored: Option<Summary>,
+    /// It was torn like this, and still so at a second look.
+    torn: Option<Stamp>,
 }
 
 impl Watch {
     /// Takes note of what was just read or written.
     pub fn note(&mut self, stored: Summary, stamp: Option<Stamp>) {
-        self.stored = Some(stored);
-        self.stamp = stamp;
+        (self.stored, self.stamp, self.torn) = (Some(stored), stamp, None);
     }
 
-    /// Looks.
+    /// Looks; `again` when the last look, a moment ago, found it torn. A file that is still torn at the second look is no evidence of whose the folder is, until it is written.
     ///
     /// # Errors
     /// `Io`.
-    pub fn look(&mut self, folder: &Folder) -> Result<Look> {
+    pub fn look(&mut self, folder: &Folder, again: bool) -> Result<Look> {
         let held =
             folder.dir.stat().map_err(|error| Error::io("look at the folder", &folder.path, &error))?;
         if held.links == 0 {
             return Ok(Look::Gone);
         }
-        let Some(stat) = folder.stat(CREDS)? else {
-            // Missing is evidence only when it was there, and nothing is left of it.
-            return if self.stored.is_none() || self.has_companions(folder)? {
-                Ok(Look::Here(self.stored))
-            } else {
-                Ok(Look::Gone)
-            };
-        };
+        let Some(stat) = folder.stat(CREDS)? else { return self.look_without(folder) };
         let stamp = Stamp::from(stat);
         if self.stamp == Some(stamp) {
             return Ok(Look::Here(self.stored));
         }
-        match read_creds(folder) {
-            Ok(Some((creds, stamp))) => {
-                self.note(creds.summary, Some(stamp));
+        if self.torn == Some(stamp) {
+            return Ok(Look::Here(None));
+        }
+        let Some((text, stat)) = folder.read(CREDS)? else { return self.look_without(folder) };
+        match Creds::judge(text) {
+            Ok(creds) => {
+                self.note(creds.summary, Some(stat.into()));
                 Ok(Look::Here(self.stored))
             }
-            Ok(None) if self.stored.is_some() => Ok(Look::Gone),
-            Ok(None) => Ok(Look::Here(None)),
-            Err(error) if error.code() == Code::Corrupt => Ok(Look::Torn),
-            Err(error) => Err(error),
+            Err(_) if again => {
+                self.torn = Some(stat.into());
+                Ok(Look::Here(None))
+            }
+            Err(_) => Ok(Look::Torn),
         }
     }
 
-    fn has_companions(&self, folder: &Folder) -> Result<bool> {
-        Ok(folder.stat("creds.json.tmp")?.is_some() || folder.stat("creds.json.bak")?.is_some())
+    /// Missing is evidence only when it was there, and nothing is left of it.
+    fn look_without(&self, folder: &Folder) -> Result<Look> {
+        let left = self.stored.is_none() || folder.has_companions(CREDS)?;
+        Ok(if left { Look::Here(self.stored) } else { Look::Gone })
     }
 }
 

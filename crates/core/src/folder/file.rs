@@ -13,7 +13,7 @@ use crate::error::{Error, Result, errno_name};
 use crate::events::Event;
 
 /// How often a file is written whose temporary was removed by somebody else.
-const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 64;
 
 /// How many symbolic links lead on before we give up, as in Linux.
 const MAX_LINKS: usize = 40;

@@ -1,6 +1,7 @@
 //! The held folder: everything that both formats do to files in it. Both stand on one descriptor, so that an
 //! old handle cannot write into a folder that was made anew under the same path.
 
+mod companions;
 mod creds_file;
 mod file;
 mod survey;
@@ -14,9 +15,10 @@ use auth_log::fs::{Dir, FileId, Fs, sync_dir};
 use crate::error::{Code, Error, Result, errno_name};
 use crate::events::Listeners;
 
-pub use creds_file::{CREDS, Look, Stamp, Watch, no_account, read_creds};
+pub use companions::Stored;
+pub use creds_file::{CREDS, Look, Stamp, StoredCreds, Watch, no_account, read_creds};
 pub use file::{Reach, not_found};
-pub use survey::{MARKER, Survey, remove_stale};
+pub use survey::{MARKER, Survey, key_companion, remove_stale};
 
 /// Permission bits of a new folder: nobody but its owner.
 const FOLDER_MODE: u32 = 0o700;

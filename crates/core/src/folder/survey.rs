@@ -1,9 +1,11 @@
 //! What lies in a folder, by its names alone: one listing, read once.
 
+use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use auth_log::format::Name;
 
+use super::companions::companion_of;
 use super::{CREDS, Folder};
 use crate::error::Result;
 use crate::keys::{Key, known_type, stem_of_file};
@@ -37,10 +39,13 @@ pub struct Survey {
     pub marker: bool,
     /// Generations of a native log, ascending.
     pub logs: Vec<u64>,
-    /// Key files of types that Baileys has, each with the key that its name says.
+    /// Key files of types that Baileys has, each with the key that its name says; also where only a companion is there
+    /// that may stand in for it.
     pub keys: Vec<Key>,
     /// Key files of other types.
     pub unknown_keys: Vec<Key>,
+    /// Companions of key files.
+    pub key_companions: Vec<String>,
     /// Logs that were set aside.
     pub asides: Vec<String>,
     /// Temporaries of ours.
@@ -56,12 +61,13 @@ impl Survey {
     /// `Io`.
     pub fn of(folder: &Folder) -> Result<Self> {
         let mut survey = Survey::default();
+        let (mut mains, mut waiting) = (HashSet::new(), Vec::new());
         for name in folder.names()? {
             if name == CREDS {
                 survey.creds = true;
             } else if name == MARKER {
                 survey.marker = true;
-            } else if name.strip_prefix(CREDS).is_some_and(|rest| rest == ".tmp" || rest == ".bak") {
+            } else if companion_of(&name).is_some_and(|(main, _)| main == CREDS) {
                 survey.creds_companions.push(name);
             } else if is_temporary(&name) {
                 survey.temporaries.push(name);
@@ -75,15 +81,32 @@ impl Survey {
                     Name::Temporary | Name::Lock => {}
                 }
             } else if let Some(key) = stem_of_file(&name).and_then(Key::from_stem) {
-                let known = known_type(&key.stem).is_some();
-                (if known { &mut survey.keys } else { &mut survey.unknown_keys }).push(key);
+                mains.insert(key.stem.clone());
+                survey.add(key);
+            } else if let Some((stem, waits)) = key_companion(&name) {
+                waiting.extend(waits.then(|| stem.to_owned()));
+                survey.key_companions.push(name);
             } else {
                 survey.foreign.push(name);
             }
         }
         survey.logs.sort_unstable();
+        let waiting = waiting.iter().filter(|stem| !mains.contains(*stem));
+        waiting.filter_map(|stem| Key::from_stem(stem)).for_each(|key| survey.add(key));
         Ok(survey)
     }
+
+    fn add(&mut self, key: Key) {
+        let known = known_type(&key.stem).is_some();
+        (if known { &mut self.keys } else { &mut self.unknown_keys }).push(key);
+    }
+}
+
+/// The stem of the key file that a companion belongs to, and whether it may stand in for it when that is missing.
+#[must_use]
+pub fn key_companion(name: &str) -> Option<(&str, bool)> {
+    let (main, waits) = companion_of(name)?;
+    Some((stem_of_file(main)?, waits))
 }
 
 /// Temporaries that are older than this, in seconds, are left from a crash.

@@ -42,7 +42,8 @@ pub async fn compact(path: PathBuf) -> Result<Compacted> {
             Locking::Mine(lock) => Some(lock),
             Locking::Theirs(error) => return Err(error),
         };
-        let account = Account::open(Arc::clone(&folder), Format::Native, false, lock, Durability::Sync)?;
+        let judged = crate::backend::judge(&folder, Format::Native, false)?;
+        let account = Account::open(Arc::clone(&folder), Format::Native, judged, lock, Durability::Sync)?;
         let compacted = account.keys().compact()?;
         account.keys().close()?;
         Ok(compacted)

@@ -9,9 +9,8 @@ use serde_json::Value as Json;
 
 use super::existing;
 use crate::backend::log_error;
-use crate::creds::Creds;
 use crate::error::Result;
-use crate::folder::{CREDS, Folder, Survey};
+use crate::folder::{CREDS, Folder, Stored, Survey};
 use crate::keys::{Key, known_type};
 use crate::runtime::{Lane, run};
 
@@ -68,10 +67,12 @@ fn inspect_on(fs: &dyn Fs, path: &Path) -> Result<Inspection> {
     let survey = Survey::of(&folder)?;
     let failed = |error| log_error(error, &folder.path);
     let reader = Reader::open(folder.dir.as_ref()).map_err(failed)?;
-    let creds = folder.read(CREDS)?.map(|(text, _)| Creds::judge(text));
+    let stored = folder.read_stored_creds()?;
+    let creds = match &stored {
+        Stored::Whole(creds, _) | Stored::Healed { value: creds, .. } => Some(creds),
+        Stored::Missing | Stored::Torn { .. } => None,
+    };
     let json: Option<Json> = creds
-        .as_ref()
-        .and_then(|creds| creds.as_ref().ok())
         .and_then(|creds| serde_json::from_str(&String::from_utf8_lossy(&creds.text)).ok());
     let me = |name: &str| json.as_ref()?.get("me")?.get(name)?.as_str().map(str::to_owned);
     let mut types = BTreeMap::<String, TypeCount>::new();
@@ -107,14 +108,14 @@ fn inspect_on(fs: &dyn Fs, path: &Path) -> Result<Inspection> {
             (Some(_), false) => "both",
         },
         version: reader.as_ref().map(Reader::version),
-        creds: match &creds {
-            None => "missing",
-            Some(Ok(_)) => "present",
-            Some(Err(_)) => "corrupt",
+        creds: match &stored {
+            Stored::Missing => "missing",
+            Stored::Whole(..) | Stored::Healed { .. } => "present",
+            Stored::Torn { .. } => "corrupt",
         },
         id: me("id"),
         lid: me("lid"),
-        paired: creds.is_some_and(|creds| creds.is_ok_and(|creds| creds.summary.paired)),
+        paired: creds.is_some_and(|creds| creds.summary.paired),
         unfinished: survey.marker,
         live_bytes: types.values().map(|entry| entry.bytes).sum(),
         types,

@@ -9,7 +9,7 @@ use super::existing;
 use super::verify::Fault;
 use crate::backend::{FLAG_PLAIN, Format, log_error};
 use crate::error::Result;
-use crate::folder::{Folder, Survey, no_account, read_creds};
+use crate::folder::{Folder, Stored, Survey, no_account, read_creds};
 use crate::keys::{Key, known_type};
 use crate::migration::Target;
 use crate::runtime::{Lane, run};
@@ -36,7 +36,7 @@ pub async fn repair(from: PathBuf, to: PathBuf) -> Result<Repair> {
 fn repair_on(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Repair> {
     let folder = existing(fs, from)?;
     let survey = Survey::of(&folder)?;
-    let (creds, _) = read_creds(&folder)?.ok_or_else(|| no_account(from))?;
+    let creds = read_creds(&folder)?.ok_or_else(|| no_account(from))?.creds;
     let native = !survey.logs.is_empty();
     let format = if native { Format::Native } else { Format::MultiFile };
     let target = Target::begin(fs, to, format, &creds)?;
@@ -84,15 +84,14 @@ fn files(
 ) -> Result<Vec<Fault>> {
     let mut lost = Vec::new();
     for key in survey.keys.iter().chain(&survey.unknown_keys) {
-        let name = key.file_name();
-        let Some((text, _)) = folder.read(&name)? else { continue };
-        match Value::check(text) {
-            Some(value) => put(key.clone(), value)?,
-            None => lost.push(Fault {
+        match folder.read_key(key)? {
+            Stored::Missing => {}
+            Stored::Whole(value, _) | Stored::Healed { value, .. } => put(key.clone(), value)?,
+            Stored::Torn { name, fault, .. } => lost.push(Fault {
                 path: folder.path_of(&name).display().to_string(),
                 key_type: Some(key.key_type.clone()),
                 id: Some(key.id.clone()),
-                message: "is not whole JSON".to_owned(),
+                message: fault.to_owned(),
                 ..Fault::default()
             }),
         }

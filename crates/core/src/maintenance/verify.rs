@@ -6,9 +6,8 @@ use auth_log::fs::{DiskFs, Fs};
 
 use super::existing;
 use crate::backend::log_error;
-use crate::creds::Creds;
 use crate::error::Result;
-use crate::folder::{CREDS, Folder, Survey};
+use crate::folder::{CREDS, Folder, Stored, Survey};
 use crate::keys::Key;
 use crate::runtime::{Lane, run};
 use crate::usable::unusable;
@@ -54,11 +53,7 @@ fn verify_on(fs: &dyn Fs, path: &Path) -> Result<Verification> {
     let mut found = Verification::default();
     found.creds(&folder)?;
     for key in survey.keys.iter().chain(&survey.unknown_keys) {
-        let name = key.file_name();
-        // One that went meanwhile is not there.
-        if let Some((text, _)) = folder.read(&name)? {
-            found.value(&folder.path_of(&name), key, &text);
-        }
+        found.file(&folder, key)?;
     }
     if !survey.logs.is_empty() {
         found.log(&folder, &survey)?;
@@ -70,11 +65,39 @@ impl Verification {
     fn creds(&mut self, folder: &Folder) -> Result<()> {
         let path = folder.path_of(CREDS).display().to_string();
         self.checked += 1;
-        let fault = match folder.read(CREDS)? {
-            None => Some("is missing".to_owned()),
-            Some((text, _)) => Creds::judge(text).err().map(str::to_owned),
+        let fault = match folder.read_stored_creds()? {
+            Stored::Whole(..) => None,
+            Stored::Missing => Some("is missing".to_owned()),
+            Stored::Healed { message, .. } => Some(message),
+            Stored::Torn { name, fault, .. } if name == CREDS => Some(fault.to_owned()),
+            Stored::Torn { name, fault, .. } => Some(format!("is missing, and {name} {fault}")),
         };
         self.faults.extend(fault.map(|message| Fault { path, message, ..Fault::default() }));
+        Ok(())
+    }
+
+    fn file(&mut self, folder: &Folder, key: &Key) -> Result<()> {
+        let path = folder.path_of(&key.file_name());
+        let fault = match folder.read_key(key)? {
+            // One that went meanwhile is not there.
+            Stored::Missing => return Ok(()),
+            Stored::Whole(value, _) => return Ok(self.value(&path, key, &value.text)),
+            Stored::Healed { value, message, .. } => {
+                self.value(&path, key, &value.text);
+                message
+            }
+            Stored::Torn { fault, .. } => {
+                self.checked += 1;
+                fault.to_owned()
+            }
+        };
+        self.faults.push(Fault {
+            path: path.display().to_string(),
+            key_type: Some(key.key_type.clone()),
+            id: Some(key.id.clone()),
+            message: fault,
+            ..Fault::default()
+        });
         Ok(())
     }
 

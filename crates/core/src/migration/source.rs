@@ -11,7 +11,7 @@ use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge, lock_store, log
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
-use crate::folder::{CREDS, Folder, Stamp, Survey, no_account};
+use crate::folder::{CREDS, Folder, Stamp, Stored, Survey, no_account};
 use crate::keys::Key;
 use crate::value::Value;
 
@@ -20,6 +20,8 @@ pub(super) struct Source {
     folder: Arc<Folder>,
     format: Format,
     creds: Creds,
+    /// What is wrong with its `creds.json`, and what stands in for it.
+    healed: Option<String>,
     creds_stamp: Option<Stamp>,
     survey: Survey,
     keys: Keys,
@@ -45,7 +47,7 @@ impl Source {
             Format::Native => None,
         };
         let creds_stamp = folder.stat(CREDS)?.map(Stamp::from);
-        let Judged { creds, survey } = judge(&folder, format, false)?;
+        let Judged { creds, healed, survey } = judge(&folder, format, false)?;
         let creds = creds.ok_or_else(|| no_account(path))?;
         let keys = match format {
             Format::MultiFile => Keys::Files(stamped(&folder, &survey)?),
@@ -55,7 +57,7 @@ impl Source {
                 Keys::Log(Box::new(reader.ok_or_else(|| changed(&folder, "the log"))?))
             }
         };
-        Ok(Self { folder, format, creds, creds_stamp, survey, keys, lock })
+        Ok(Self { folder, format, creds, healed, creds_stamp, survey, keys, lock })
     }
 
     pub fn format(&self) -> Format {
@@ -113,13 +115,14 @@ impl Source {
         Ok(())
     }
 
-    /// The value of a key file; `None` when it is not JSON.
+    /// The value of a key file, or what stands in for it; `None` when it is not JSON.
     fn read_file(&self, key: &Key, stamp: Stamp) -> Result<Option<Value>> {
-        let name = key.file_name();
-        match self.folder.read(&name)? {
-            Some((text, stat)) if Stamp::from(stat) == stamp => Ok(Value::check(text)),
-            _ => Err(changed(&self.folder, &name)),
-        }
+        let (value, seen) = match self.folder.read_key(key)? {
+            Stored::Missing => return Err(changed(&self.folder, &key.file_name())),
+            Stored::Whole(value, stamp) | Stored::Healed { value, stamp, .. } => (Some(value), stamp),
+            Stored::Torn { stamp, .. } => (None, stamp),
+        };
+        if seen == stamp { Ok(value) } else { Err(changed(&self.folder, &key.file_name())) }
     }
 
     /// Nothing was written to the source since it was opened.
@@ -147,13 +150,18 @@ impl Source {
 
     /// What is left where it is.
     pub fn remarks(&self) -> Vec<Remark> {
-        let left = self.survey.foreign.iter().chain(&self.survey.creds_companions);
-        left.map(|name| Remark {
+        let Survey { foreign, creds_companions, key_companions, .. } = &self.survey;
+        let healed = self.healed.iter().map(|message| Remark {
+            path: Some(self.folder.path_of(CREDS).display().to_string()),
+            message: message.clone(),
+            ..Remark::default()
+        });
+        let left = foreign.iter().chain(creds_companions).chain(key_companions).map(|name| Remark {
             path: Some(self.folder.path_of(name).display().to_string()),
             message: "is not part of the account, and stays where it is".to_owned(),
             ..Remark::default()
-        })
-        .collect()
+        });
+        healed.chain(left).collect()
     }
 }
 
@@ -162,10 +170,17 @@ fn stamped(folder: &Folder, survey: &Survey) -> Result<Vec<(Key, Stamp)>> {
     let mut files = Vec::with_capacity(survey.keys.len() + survey.unknown_keys.len());
     for key in survey.keys.iter().chain(&survey.unknown_keys) {
         let name = key.file_name();
-        let stat = folder.stat(&name)?.ok_or_else(|| changed(folder, &name))?;
-        // A folder that is named like a key file is somebody else's.
-        if stat.kind != Kind::Dir {
-            files.push((key.clone(), stat.into()));
+        match folder.stat(&name)? {
+            // A folder that is named like a key file is somebody else's.
+            Some(stat) if stat.kind == Kind::Dir => {}
+            Some(stat) => files.push((key.clone(), stat.into())),
+            // Only what was about to become it is there; half of that is nothing.
+            None => match folder.read_key(key)? {
+                Stored::Missing => {}
+                Stored::Whole(_, stamp) | Stored::Healed { stamp, .. } | Stored::Torn { stamp, .. } => {
+                    files.push((key.clone(), stamp));
+                }
+            },
         }
     }
     files.sort_by(|(a, _), (b, _)| a.stem.cmp(&b.stem));

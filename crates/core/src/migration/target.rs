@@ -256,7 +256,7 @@ fn check_free(folder: &Folder, survey: &Survey, creds: &Creds) -> Result<()> {
         return exists(format!("is not empty ({name})"), "or empty it");
     }
     if survey.creds || !survey.creds_companions.is_empty() {
-        let there = read_creds(folder).ok().flatten().map(|(creds, _)| creds.summary.identity);
+        let there = read_creds(folder).ok().flatten().map(|stored| stored.creds.summary.identity);
         if there == Some(creds.summary.identity) {
             // Its sessions may have gone on since: who removes it on our word would lose them.
             let message = "holds this account already: if it was moved before, open it, and do not move it again (the \
@@ -283,7 +283,7 @@ fn remove_remains(folder: &Folder, survey: &Survey) -> Result<()> {
     for number in &survey.logs {
         folder.remove(&auth_log::format::Name::Log(*number).to_string())?;
     }
-    for name in &survey.temporaries {
+    for name in survey.temporaries.iter().chain(&survey.key_companions) {
         folder.remove(name)?;
     }
     folder.sync()

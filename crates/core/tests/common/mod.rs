@@ -45,7 +45,7 @@ pub fn open(disk: &SimFs, path: &str, format: Format, create: bool) -> Result<Ac
             .ok_or_else(|| auth_core::folder::no_account(path.as_ref()))?
     };
     let folder = Arc::new(folder);
-    auth_core::backend::judge(&folder, format, create)?;
+    let judged = auth_core::backend::judge(&folder, format, create)?;
     let lock = match format {
         Format::MultiFile => None,
         Format::Native => match lock_store(&folder)? {
@@ -53,7 +53,7 @@ pub fn open(disk: &SimFs, path: &str, format: Format, create: bool) -> Result<Ac
             Locking::Theirs(error) => return Err(error),
         },
     };
-    Account::open(folder, format, create, lock, Durability::Sync)
+    Account::open(folder, format, judged, lock, Durability::Sync)
 }
 
 pub fn set(changes: &[(&str, Option<&str>)]) -> Write {
