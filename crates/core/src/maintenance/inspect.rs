@@ -72,8 +72,8 @@ fn inspect_on(fs: &dyn Fs, path: &Path) -> Result<Inspection> {
         Stored::Whole(creds, _) | Stored::Healed { value: creds, .. } => Some(creds),
         Stored::Missing | Stored::Torn { .. } => None,
     };
-    let json: Option<Json> = creds
-        .and_then(|creds| serde_json::from_str(&String::from_utf8_lossy(&creds.text)).ok());
+    let json: Option<Json> =
+        creds.and_then(|creds| serde_json::from_str(&String::from_utf8_lossy(&creds.text)).ok());
     let me = |name: &str| json.as_ref()?.get("me")?.get(name)?.as_str().map(str::to_owned);
     let mut types = BTreeMap::<String, TypeCount>::new();
     let mut count = |key: &Key, bytes: u64| {

@@ -78,26 +78,24 @@ impl Verification {
 
     fn file(&mut self, folder: &Folder, key: &Key) -> Result<()> {
         let path = folder.path_of(&key.file_name());
-        let fault = match folder.read_key(key)? {
+        let (value, fault) = match folder.read_key(key)? {
             // One that went meanwhile is not there.
             Stored::Missing => return Ok(()),
-            Stored::Whole(value, _) => return Ok(self.value(&path, key, &value.text)),
-            Stored::Healed { value, message, .. } => {
-                self.value(&path, key, &value.text);
-                message
-            }
-            Stored::Torn { fault, .. } => {
-                self.checked += 1;
-                fault.to_owned()
-            }
+            Stored::Whole(value, _) => (Some(value), None),
+            Stored::Healed { value, message, .. } => (Some(value), Some(message)),
+            Stored::Torn { fault, .. } => (None, Some(fault.to_owned())),
         };
-        self.faults.push(Fault {
+        match value {
+            Some(value) => self.value(&path, key, &value.text),
+            None => self.checked += 1,
+        }
+        self.faults.extend(fault.map(|message| Fault {
             path: path.display().to_string(),
             key_type: Some(key.key_type.clone()),
             id: Some(key.id.clone()),
-            message: fault,
+            message,
             ..Fault::default()
-        });
+        }));
         Ok(())
     }
 
