@@ -179,6 +179,62 @@ export interface AuthStateHandle {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/**
+ * What this package tells, as a plain object: `event` says what happened, `path` to which folder or file, the rest is
+ * numbers. It is published on the `node:diagnostics_channel` `baileys-native-auth` with `message`, a sentence for people,
+ * and logged once: `logger.info(event, message)`, or `warn`, or `error`, of the handle of that account that was opened last
+ * with a `logger`. Without one, what is not `info` goes to `process.emitWarning`, one a kind a minute (`code`:
+ * `AUTH_STATE_` and the word).
+ *
+ * Each JavaScript environment (main thread, worker thread) that has the account open hears of it once; of `opened`,
+ * `created`, `unsaved` and `threw` only the one whose handle it is.
+ */
+export type AuthStateEvent = { path: string } & (
+  /** info: a handle was opened; how long that took, the wait for a lock included. */
+  | { event: 'opened'; durationMs: number }
+  /** info: no account was stored here, so a new identity was made. Is it the right path? */
+  | { event: 'created' }
+  /** warn: a new identity was made though keys lie there; native sets them aside at the first write. One an account. */
+  | { event: 'orphaned' }
+  /** warn: a `creds.json` and no log: the native store begins with no keys (a seeded folder does). */
+  | { event: 'keyless' }
+  /** warn: so many bytes at the end of the log were no whole commit and were dropped: a crash, or a power cut. */
+  | { event: 'recovered'; bytes: number }
+  /** warn: the log was removed under the open store and was written anew from what is held open; nothing is lost. */
+  | { event: 'rewritten' }
+  /** warn: a key file is not JSON and counts as missing; `path` is that file. */
+  | { event: 'corrupt' }
+  /** warn: a file is torn or missing and was read from what stands beside it (`.tmp`, `.bak`); `path` is that file. */
+  | { event: 'healed' }
+  /** warn: a file cannot be replaced by a rename (mounted by itself), so it is written in place; `path` is that file. */
+  | { event: 'inplace' }
+  /** warn: a sync took so long: the disk is slow, or busy. Told from 100 ms on. */
+  | { event: 'slow'; durationMs: number }
+  /** info: the log was compacted, from so many bytes to so many. */
+  | { event: 'compacted'; before: number; after: number; durationMs: number }
+  /** warn: a compaction in the background failed; it is tried again later. */
+  | { event: 'uncompacted' }
+  /** warn: a `saveCreds` was rejected, awaited or not. */
+  | { event: 'unsaved' }
+  /** error: a write or a sync failed, so the store writes nothing more: open the folder again. `onFatal` is called. */
+  | { event: 'latched' }
+  /** error: another process has taken the store over. `onFatal` is called. */
+  | { event: 'fenced' }
+  /** info: the folder was removed or emptied (a logout). */
+  | { event: 'gone' }
+  /** warn: the `onFatal` of a handle threw. */
+  | { event: 'threw' }
+)
+
+/** A logger in pino's shape, as Baileys takes it; `console` is one too. */
+export interface AuthStateLogger {
+  trace(object: unknown, message?: string): void
+  debug(object: unknown, message?: string): void
+  info(object: unknown, message?: string): void
+  warn(object: unknown, message?: string): void
+  error(object: unknown, message?: string): void
+}
+
 /** What every `use…` call takes. */
 export interface AuthStateOptions {
   /**
@@ -186,6 +242,15 @@ export interface AuthStateOptions {
    * `ERR_AUTH_IO` with `errno` `ENOENT`, and makes nothing, no folder either.
    */
   create?: boolean
+  /**
+   * Called once when this handle cannot go on (`ERR_AUTH_FAILED`, `ERR_AUTH_GONE`, `ERR_AUTH_FENCED`,
+   * `ERR_AUTH_STALE`), whether or not anybody awaits the call that was rejected; and at once, without a call, when the
+   * store fails in the background or another process takes it over. End the socket and open the folder again. Baileys 6
+   * swallows a failed commit: there it is the only signal. What it throws is a warning.
+   */
+  onFatal?: (error: AuthStateError) => void
+  /** Who logs what happens to this account (see `AuthStateEvent`); without it, warnings are the process's. */
+  logger?: AuthStateLogger
   /**
    * Baileys' `proto`: `app-state-sync-key` values then come back as instances of its
    * `Message.AppStateSyncKeyData`, as Baileys' helper returns them. Default: plain objects of the same shape.

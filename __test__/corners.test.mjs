@@ -100,7 +100,7 @@ test('a handle that is opened while an older one closes hears of warnings', asyn
   fs.writeFileSync(path.join(folder, 'session-torn.json'), '{"n":')
   assert.deepEqual(await second.state.keys.get('session', ['torn']), { torn: null })
   for (let i = 0; i < 100 && warnings.length === 0; i++) await new Promise(resolve => setTimeout(resolve, 10))
-  assert.deepEqual(warnings, ['AUTH_STATE_CORRUPT_KEY'])
+  assert.deepEqual(warnings, ['AUTH_STATE_CORRUPT'])
   await second.close()
 })
 

@@ -49,4 +49,4 @@ function causeOf(text, cause, errno) {
   return Object.assign(new Error(cause), errno == null ? {} : { code: errno })
 }
 
-module.exports = { AuthStateError, AuthFileCorruptError, invalidArg, unwrap }
+module.exports = { AuthStateError, AuthFileCorruptError, invalidArg, toError, unwrap }

@@ -3,8 +3,7 @@
 const { resolve } = require('node:path')
 const native = require('./native')
 const { initAuthCreds, sharedCreds } = require('./creds')
-const { environment, warn } = require('./environment')
-const { unwrap } = require('./errors')
+const { Listener, environment } = require('./environment')
 const { parse, stringify } = require('./json')
 const { makeKeys } = require('./keys')
 const { MULTI_FILE, NATIVE, checkFolder, checkOptions } = require('./options')
@@ -21,8 +20,10 @@ async function open(folder, options, isNative) {
   const { create = true, durability = 'interval', lock = true, lockTimeoutMs = 10_000, proto } = options
   // Absolute at once: a later chdir is nothing to this call.
   const path = resolve(folder)
-  const opened = unwrap(
-    await native.openAccount(environment, path, {
+  const listener = new Listener(options, path)
+  const begun = performance.now()
+  const opened = listener.unwrap(
+    await native.openAccount(environment, listener.number, path, {
       native: isNative,
       create,
       lock,
@@ -30,8 +31,15 @@ async function open(folder, options, isNative) {
       lockTimeoutMs
     })
   )
-  const share = sharedCreds(opened.object, () => (opened.creds == null ? initAuthCreds() : parse(opened.creds, false)))
-  return makeHandle(opened.handle, share, proto, path)
+  listener.opened()
+  const durationMs = Math.round(performance.now() - begun)
+  listener.tell({ event: 'opened', level: 'info', message: `opened in ${durationMs} ms`, durationMs })
+  const share = sharedCreds(opened.object, () => {
+    if (opened.creds != null) return parse(opened.creds, false)
+    listener.tell({ event: 'created', level: 'info', message: 'no account was stored here: a new identity was made' })
+    return initAuthCreds()
+  })
+  return makeHandle(opened.handle, share, proto, listener)
 }
 
 /** What is known of each handle, for the functions that take a folder or a handle. */
@@ -44,11 +52,11 @@ const known = new WeakMap()
 async function accountOf(folderOrHandle) {
   const account = known.get(folderOrHandle)
   if (account === undefined) return { path: resolve(checkFolder(folderOrHandle, 'the account')) }
-  unwrap(await native.settleAccount(account.handle))
+  account.listener.unwrap(await native.settleAccount(account.handle))
   return account
 }
 
-function makeHandle(handle, share, proto, path) {
+function makeHandle(handle, share, proto, listener) {
   const state = {
     get creds() {
       return share.creds
@@ -57,23 +65,23 @@ function makeHandle(handle, share, proto, path) {
       share.creds = creds
     }
   }
-  state.keys = makeKeys(handle, state, proto)
+  state.keys = makeKeys(handle, state, proto, listener)
 
   const save = async () => {
-    unwrap(await native.saveCreds(handle, stringify(state.creds, 'state.creds')))
+    listener.unwrap(await native.saveCreds(handle, stringify(state.creds, 'state.creds')))
   }
   const saveCreds = () => {
     const saved = save()
     // Baileys' event emitter drops this promise: a rejection must not end the process, and must not be lost.
-    saved.catch(error => warn({ event: 'creds-not-saved', path, message: error.message }))
+    saved.catch(({ message }) => listener.tell({ event: 'unsaved', level: 'warn', message }))
     return saved
   }
 
   let closing
-  const close = () => (closing ??= native.closeAccount(handle).then(unwrap))
+  const close = () => (closing ??= native.closeAccount(handle).then(answer => listener.unwrap(answer)))
 
   const opened = { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
-  known.set(opened, { path, handle })
+  known.set(opened, { path: listener.path, handle, listener })
   return opened
 }
 

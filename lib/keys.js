@@ -3,14 +3,16 @@
 const native = require('./native')
 const { appStateSyncKey } = require('./app-state-sync-key')
 const { identityOf } = require('./creds')
-const { invalidArg, unwrap } = require('./errors')
+const { invalidArg } = require('./errors')
 const { parse, stringify } = require('./json')
 
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
 
-/** The `keys` of a handle. `state` is what they belong to, `proto` the option. */
-function makeKeys(handle, state, proto) {
+/** The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. */
+function makeKeys(handle, state, proto, listener) {
+  const unwrap = answer => listener.unwrap(answer)
+
   const decode = (type, text, plain) => {
     const value = parse(text, plain)
     if (type !== 'app-state-sync-key' || !value) return value

@@ -3,8 +3,14 @@
 const { invalidArg } = require('./errors')
 
 const ANY_BOOLEAN = { is: value => typeof value === 'boolean', shape: 'true or false' }
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error']
 const COMMON = {
   create: ANY_BOOLEAN,
+  logger: {
+    is: value => LEVELS.every(level => typeof value?.[level] === 'function'),
+    shape: `a logger with ${LEVELS.join(', ')}`
+  },
+  onFatal: { is: value => typeof value === 'function', shape: 'a function' },
   proto: {
     is: value => typeof value?.Message?.AppStateSyncKeyData?.fromObject === 'function',
     shape: "Baileys' proto"

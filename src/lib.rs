@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use auth_core::backend::{Durability, FolderOptions, Format, Write};
 use auth_core::creds::{Creds, Identity, KeyPair, fresh_identity};
 use auth_core::error::{Code, Error};
-use auth_core::events::{EnvironmentId, Event, Level, Sink};
+use auth_core::events::{EnvironmentId, Listener, News, Sink};
 use auth_core::keys::Key;
 use auth_core::migration::{self, Plan};
 use auth_core::store::{Handle, Store};
@@ -31,11 +31,11 @@ use answer::{Answer, Rejected};
 use error::to_throw;
 use options::{
     FreshKeys, Inspected, Migrated, OpenOptions, OpenedAccount, RawKeyPair, Repaired, SizesAround, Texts,
-    Verified, Warning,
+    Told, Verified,
 };
 use quick::Quick;
 
-type Events = ThreadsafeFunction<Warning, (), Warning, Status, false, true>;
+type Telling = ThreadsafeFunction<Told, (), Told, Status, false, true>;
 
 /// A JavaScript environment, as `lib/` holds it.
 pub struct Environment {
@@ -43,27 +43,23 @@ pub struct Environment {
     sink: Sink,
 }
 
-/// Announces a JavaScript environment; `listener` gets its warnings and does not keep it alive.
+/// Announces a JavaScript environment; `tell` gets its news and does not keep it alive.
 ///
 /// # Errors
 /// When the environment is ending.
 #[napi(catch_unwind)]
-pub fn start_environment(listener: Function<Warning, ()>) -> Result<External<Environment>> {
+pub fn start_environment(tell: Function<Told, ()>) -> Result<External<Environment>> {
     static STARTED: AtomicU32 = AtomicU32::new(1);
     let id = EnvironmentId(STARTED.fetch_add(1, Ordering::Relaxed).into());
-    let events: Events = listener.build_threadsafe_function::<Warning>().weak::<true>().build()?;
-    let sink = Sink::new(move |event: Event| {
-        if event.level == Level::Warning {
-            let Event { event, path, message, .. } = event;
-            let warning = Warning { event: event.to_owned(), path, message };
-            // An environment that is gone needs no warnings.
-            let _ = events.call(warning, ThreadsafeFunctionCallMode::NonBlocking);
-        }
+    let telling: Telling = tell.build_threadsafe_function::<Told>().weak::<true>().build()?;
+    let sink = Sink::new(move |news: News, listeners: Vec<u64>| {
+        // An environment that is gone needs no news.
+        let _ = telling.call(Told::new(news, listeners), ThreadsafeFunctionCallMode::NonBlocking);
     });
     Ok(External::new(Environment { id, sink }))
 }
 
-/// Opens an account in a folder.
+/// Opens an account in a folder; `listener` is a number of its own, for the news of this handle.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
@@ -71,10 +67,12 @@ pub fn start_environment(listener: Function<Warning, ()>) -> Result<External<Env
 pub fn open_account<'env>(
     env: &'env Env,
     environment: &External<Environment>,
+    listener: u32,
     folder: String,
     options: OpenOptions,
 ) -> Result<Object<'env>> {
-    let (id, sink) = (environment.id, environment.sink.clone());
+    let listener =
+        Listener { environment: environment.id, number: listener.into(), sink: environment.sink.clone() };
     let options = FolderOptions {
         format: if options.native { Format::Native } else { Format::MultiFile },
         create: options.create,
@@ -83,7 +81,7 @@ pub fn open_account<'env>(
         lock_timeout: std::time::Duration::from_millis(options.lock_timeout_ms.into()),
     };
     promised(env, async move {
-        registry::open(id, sink, PathBuf::from(folder), options).await.map(OpenedAccount::from)
+        registry::open(listener, PathBuf::from(folder), options).await.map(OpenedAccount::from)
     })
 }
 

@@ -1,6 +1,7 @@
 //! What crosses the boundary: a struct a call.
 
 use auth_core::backend::Format;
+use auth_core::events::{Event, News};
 use auth_core::maintenance::{Compacted, Fault, Inspection, Repair, TypeCount, Verification};
 use auth_core::migration::{self, Report};
 use auth_core::store::{Handle, Opened};
@@ -9,7 +10,7 @@ use napi::bindgen_prelude::{Buffer, External};
 use napi_derive::napi;
 use std::collections::BTreeMap;
 
-use crate::error::lossy;
+use crate::error::{Failure, lossy};
 
 /// How to open an account. `lib/options.js` has checked it.
 #[napi(object, object_to_js = false)]
@@ -78,15 +79,49 @@ impl Texts {
     }
 }
 
-/// Something that somebody should look at.
+/// Something that happened, or the error with which a store has ended.
 #[napi(object, object_from_js = false)]
-pub struct Warning {
+pub struct Told {
+    /// What happened.
+    pub event: Option<Happened>,
+    /// What every write gets from here on.
+    pub failure: Option<Failure>,
+    /// Whom it concerns, the oldest first.
+    pub listeners: Vec<f64>,
+}
+
+impl Told {
+    /// As it crosses the boundary.
+    pub fn new(news: News, listeners: Vec<u64>) -> Self {
+        let listeners = listeners.into_iter().map(lossy).collect();
+        match news {
+            News::Event(event) => Self { event: Some(event.into()), failure: None, listeners },
+            News::Fatal(error) => Self { event: None, failure: Some(Failure::from(&error)), listeners },
+        }
+    }
+}
+
+/// Something that happened.
+#[napi(object, object_from_js = false)]
+pub struct Happened {
     /// One word for each kind.
     pub event: String,
+    /// `info`, `warn` or `error`.
+    pub level: String,
     /// The file or folder.
     pub path: String,
     /// For people.
     pub message: String,
+    /// What it says in numbers.
+    pub numbers: BTreeMap<String, f64>,
+}
+
+impl From<Event> for Happened {
+    fn from(event: Event) -> Self {
+        let Event { event, level, path, message, numbers } = event;
+        let numbers = numbers.into_iter().map(|(name, number)| (name.to_owned(), lossy(number))).collect();
+        Self { event: event.to_owned(), level: level.name().to_owned(), path, message, numbers }
+    }
 }
 
 /// A Curve25519 key pair, 32 bytes each.

@@ -41,8 +41,8 @@ static int sync_file(const char *call, int fd) {
     close(delay);
     usleep(atoi(text) * 1000);
   }
-  snprintf(name, sizeof name, "%s/fail", shim);
-  if (is_log && unlink(name) == 0) {
+  snprintf(name, sizeof name, "%s/%s", shim, is_log ? "fail" : "fail-other");
+  if (unlink(name) == 0) {
     result = -1;
     error = EIO;
   } else {
@@ -83,6 +83,8 @@ export function makeShim(t) {
     delay: ms => fs.writeFileSync(file('delay'), String(ms)),
     /** The next sync of a log fails with EIO, and syncs nothing. */
     failOnce: () => fs.writeFileSync(file('fail'), ''),
+    /** The next sync of anything else fails: of a folder, of `creds.json`. */
+    failOtherOnce: () => fs.writeFileSync(file('fail-other'), ''),
     /** Every sync so far, in milliseconds of `process.hrtime`. */
     syncs() {
       if (!fs.existsSync(file('log'))) return []

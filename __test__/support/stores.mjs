@@ -73,3 +73,11 @@ export function rejection(call) {
 }
 
 export const readJson = file => JSON.parse(fs.readFileSync(file, 'utf8'))
+
+/** Waits until something is so; fails when it never is. */
+export async function until(isSo, what = String(isSo), ms = 10_000) {
+  for (const end = Date.now() + ms; !isSo(); ) {
+    if (Date.now() > end) throw new Error(`it never came: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}

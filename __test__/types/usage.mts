@@ -2,7 +2,7 @@
  * Compiled, never run, against each version of Baileys that `scripts/check-types.mjs` names as `baileys`.
  */
 
-import { makeWASocket, proto, useMultiFileAuthState as baileysHelper } from 'baileys'
+import { DEFAULT_CONNECTION_CONFIG, makeWASocket, proto, useMultiFileAuthState as baileysHelper } from 'baileys'
 import type {
   AuthenticationCreds as BaileysCreds,
   AuthenticationState as BaileysState,
@@ -23,8 +23,11 @@ import type {
   AuthenticationCreds,
   AuthenticationState,
   AuthStateErrorCode,
+  AuthStateEvent,
   AuthStateFormat,
   AuthStateHandle,
+  AuthStateLogger,
+  AuthStateOptions,
   MigrateResult,
   MultiFileAuthStateOptions,
   NativeAuthStateOptions,
@@ -53,6 +56,23 @@ export async function socketTakesIt() {
   sock.ev.off('creds.update', saveCreds.bind(undefined, true))
   makeWASocket({ ...connectOptions })
   makeWASocket({ auth: { creds: state.creds, keys: { ...state.keys, set: data => state.keys.set(data) } } })
+}
+
+export async function tells() {
+  // Baileys' own pino logger, and the console.
+  const loggers: AuthStateLogger[] = [DEFAULT_CONNECTION_CONFIG.logger, console]
+  let last: AuthStateErrorCode | undefined
+  const options: AuthStateOptions = { logger: loggers[0], onFatal: error => (last = error.code) }
+  await useMultiFileAuthState('auth_info', options)
+  return last
+}
+
+export function hears(message: unknown) {
+  const told = message as AuthStateEvent
+  if (told.event === 'compacted') return told.before - told.after + told.durationMs
+  if (told.event === 'recovered') return told.bytes
+  // @ts-expect-error what has no number of bytes
+  return told.bytes
 }
 
 export async function theHandleReplacesBaileysOwn() {

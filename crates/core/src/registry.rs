@@ -10,7 +10,7 @@ use auth_log::fs::{DiskFs, FileId};
 
 use crate::backend::{FolderBackend, FolderOptions, hold, judge};
 use crate::error::{Code, Error, Result};
-use crate::events::{EnvironmentId, Listeners, Sink};
+use crate::events::{Listener, Listeners};
 use crate::folder::{Folder, no_account};
 use crate::runtime::{Lane, run};
 use crate::store::{NotOpened, Opened, Store};
@@ -59,18 +59,13 @@ pub async fn open_store(folder: FileId) -> Option<Arc<Store>> {
 ///
 /// # Errors
 /// As the backend's opening; `WrongFormat` when this process has it open in the other format.
-pub async fn open(
-    environment: EnvironmentId,
-    sink: Sink,
-    path: PathBuf,
-    options: FolderOptions,
-) -> Result<Opened> {
+pub async fn open(listener: Listener, path: PathBuf, options: FolderOptions) -> Result<Opened> {
     let deadline = Instant::now() + options.lock_timeout;
     loop {
         let listeners = Listeners::default();
-        listeners.add(environment, sink.clone());
+        listeners.add(&listener);
         let folder = hold(Arc::new(DiskFs), path.clone(), options.create, listeners).await?;
-        match open_held(environment, &sink, folder, &options).await {
+        match open_held(&listener, folder, &options).await {
             Ok(opened) if opened.creds.is_none() && !options.create => return Err(no_account(&path)),
             Ok(opened) => return Ok(opened),
             // Another process has it; this one waits by a timer, and keeps nobody else from waiting.
@@ -85,8 +80,7 @@ pub async fn open(
 }
 
 async fn open_held(
-    environment: EnvironmentId,
-    sink: &Sink,
+    listener: &Listener,
     folder: Arc<Folder>,
     options: &FolderOptions,
 ) -> Result<Opened, NotOpened> {
@@ -103,7 +97,7 @@ async fn open_held(
     };
     let store = store.map_err(NotOpened::Failed)?;
     *slot = Arc::downgrade(&store);
-    let opened = store.open(environment, sink.clone()).await;
+    let opened = store.open(listener.clone()).await;
     if matches!(opened, Err(NotOpened::Finished)) {
         store.released().await;
     }

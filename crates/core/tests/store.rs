@@ -10,7 +10,7 @@ use std::time::Duration;
 use auth_core::backend::{Backend, Commit, Expected, Format, Future, Write};
 use auth_core::creds::Creds;
 use auth_core::error::{Code, Error, Result};
-use auth_core::events::{EnvironmentId, Listeners, Sink};
+use auth_core::events::{EnvironmentId, Listener, Listeners, Sink};
 use auth_core::keys::Key;
 use auth_core::maintenance::Compacted;
 use auth_core::runtime;
@@ -195,8 +195,8 @@ fn answer<T>(receiver: &Receiver<Result<T>>) -> Result<T> {
 fn opened(store: &Arc<Store>) -> Result<Opened, NotOpened> {
     let (send, receive) = channel();
     let store = store.clone();
-    runtime::spawn(async move { send.send(store.open(EnvironmentId(1), Sink::new(|_| ())).await).unwrap() })
-        .unwrap();
+    let listener = Listener { environment: EnvironmentId(1), number: 1, sink: Sink::new(|_, _| ()) };
+    runtime::spawn(async move { send.send(store.open(listener).await).unwrap() }).unwrap();
     receive.recv_timeout(Duration::from_secs(10)).expect("no answer")
 }
 

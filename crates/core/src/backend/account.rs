@@ -8,7 +8,7 @@ use auth_log::{Lock, Reader};
 
 use super::multi_file::MultiFileKeys;
 use super::native::NativeKeys;
-use super::{Commit, Durability, Expected, Format, KeyStore, Write};
+use super::{Commit, Durability, Expected, Format, KeyStore, Write, timed};
 use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
@@ -119,7 +119,7 @@ fn fresh_beside_keys(folder: &Folder, format: Format) -> Event {
             "there is a log but no creds.json: a new identity is made, and the log is set aside at the first write"
         }
     };
-    Event::warning("fresh-identity-beside-keys", &folder.path, message)
+    Event::warning("orphaned", &folder.path, message)
 }
 
 /// An open account.
@@ -161,7 +161,7 @@ impl Account {
         if creds.is_some() && format == Format::Native && survey.logs.is_empty() {
             let message =
                 "there is a creds.json and no log: the account begins with no keys (a seeded folder does)";
-            folder.events.emit(&Event::warning("no-keys", &folder.path, message));
+            folder.events.emit(&Event::warning("keyless", &folder.path, message));
         }
         let mut watch = Watch::default();
         if let Some(creds) = &creds {
@@ -212,7 +212,7 @@ impl Account {
     pub fn save_creds(&self, creds: &Creds) -> Result<bool> {
         self.keys.prepare()?;
         let synced = self.keys.sync();
-        let written = self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
+        let written = timed(&self.folder, || self.folder.replace(CREDS, &creds.text, Reach::Synced))?;
         // Somebody else's file that came meanwhile is not ours to know.
         let stat = self.folder.stat(CREDS)?.filter(|stat| written.is_none_or(|id| id == stat.id));
         let stamp = stat.map(Into::into);

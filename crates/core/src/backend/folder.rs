@@ -174,7 +174,7 @@ impl FolderBackend {
                 Some(_) => Event::warning("healed", &path, error.to_string()),
                 None => {
                     let message = format!("{error}; it counts as missing, so that Signal makes it anew");
-                    Event::warning("corrupt-key", &path, message)
+                    Event::warning("corrupt", &path, message)
                 }
             };
             self.0.folder().events.emit(&event);

@@ -9,11 +9,13 @@ mod native;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use auth_log::Lock;
 
 use crate::creds::{Creds, Identity, Summary};
 use crate::error::{Code, Error, Result};
+use crate::events::Event;
 use crate::folder::{Folder, Stamp};
 use crate::keys::Key;
 use crate::maintenance::Compacted;
@@ -364,6 +366,29 @@ pub fn log_error(error: auth_log::Error, folder: &Path) -> Error {
         Log::Closed => closed(),
     };
     mapped.with(|details| details.outcome_unknown = unknown)
+}
+
+/// A sync that takes longer is told of.
+const SLOW_SYNC: Duration = Duration::from_millis(100);
+
+/// Does what syncs, and tells when that takes long.
+fn timed<T>(folder: &Folder, sync: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let done = sync();
+    let took = begun.elapsed();
+    if took > SLOW_SYNC {
+        let ms = millis(took);
+        let event =
+            Event::warning("slow", &folder.path, format!("a sync took {ms} ms: is the disk slow, or busy?"));
+        folder.events.emit(&event.with("durationMs", ms));
+    }
+    done
+}
+
+/// Whole milliseconds.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The error of a call on a closed handle.

@@ -1,10 +1,11 @@
 //! The keys of a native folder: one append-only log, and its lock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use auth_log::{Attempt, Change, Holder, Lock, Log, try_lock};
+use auth_log::{Attempt, Change, Compaction, Holder, Lock, Log, try_lock};
 
-use super::{Durability, Found, KeyStore, Write, log_error};
+use super::{Durability, Found, KeyStore, Write, log_error, millis, timed};
 use crate::creds::random;
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
@@ -192,7 +193,8 @@ fn open_log(folder: &Folder) -> Result<Arc<Log>> {
             "{} bytes at the end of the log were no whole commit (a crash, or a cut file) and were dropped",
             opened.dropped_bytes
         );
-        folder.events.emit(&Event::warning("recovered", &folder.path, message));
+        let event = Event::warning("recovered", &folder.path, message);
+        folder.events.emit(&event.with("bytes", opened.dropped_bytes));
     }
     Ok(Arc::new(log))
 }
@@ -294,7 +296,8 @@ impl KeyStore for NativeKeys {
                 // What stands behind a failed commit is not tried.
                 Some(error) if error.code() == Code::Full => Err(error.clone()),
                 Some(_) => Err(self.error(auth_log::Error::Failed)),
-                None => commit_frame(&log, frame, self.durability).map_err(|error| self.error(error)),
+                None => timed(&self.folder, || commit_frame(&log, frame, self.durability))
+                    .map_err(|error| self.error(error)),
             };
             if let Err(error) = &result {
                 // Too large for a frame is that set's own fault.
@@ -320,7 +323,8 @@ impl KeyStore for NativeKeys {
     }
 
     fn sync(&self) -> Result<()> {
-        self.to_write()?.sync().map_err(|error| self.error(error))
+        let log = self.to_write()?;
+        timed(&self.folder, || log.sync()).map_err(|error| self.error(error))
     }
 
     fn list(&self, key_type: &str) -> Result<Vec<String>> {
@@ -370,7 +374,7 @@ impl KeyStore for NativeKeys {
         log.write_anew().map_err(|error| self.error(error))?;
         let message = "the log was removed under the open store (a \"clear session\" command?) and was written anew: \
                        nothing is lost";
-        self.folder.events.emit(&Event::warning("log-written-anew", &self.folder.path, message));
+        self.folder.events.emit(&Event::warning("rewritten", &self.folder.path, message));
         Ok(())
     }
 
@@ -388,10 +392,15 @@ impl KeyStore for NativeKeys {
     fn compact(&self) -> Result<Compacted> {
         let Some(log) = self.to_read() else { return Ok(Compacted::default()) };
         let before = log.sizes().file_bytes;
-        log.compact().map_err(|error| self.error(error))?;
+        let begun = Instant::now();
+        let done = log.compact().map_err(|error| self.error(error))?;
         let after = log.sizes().file_bytes;
-        let message = format!("compacted from {before} to {after} bytes");
-        self.folder.events.emit(&Event::info("compacted", &self.folder.path, message));
+        if matches!(done, Compaction::Done { .. }) {
+            let message = format!("compacted from {before} to {after} bytes");
+            let event = Event::info("compacted", &self.folder.path, message);
+            let event = event.with("before", before).with("after", after);
+            self.folder.events.emit(&event.with("durationMs", millis(begun.elapsed())));
+        }
         Ok(Compacted { before, after })
     }
 

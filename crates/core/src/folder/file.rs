@@ -108,7 +108,7 @@ impl Folder {
                 return Err(failed("write", error));
             }
             self.events.emit(&Event::warning(
-                "written-in-place",
+                "inplace",
                 &self.path_of(name),
                 "cannot be replaced by a rename (is it mounted by itself?): it is written in place, where a crash \
                  can leave half of it",

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::backend::{Backend, Format, Write, closed};
 use crate::creds::{Creds, Identity};
 use crate::error::{Error, Result};
-use crate::events::{EnvironmentId, Listeners, Sink};
+use crate::events::{EnvironmentId, Listener, Listeners};
 use crate::keys::Key;
 use crate::maintenance::Compacted;
 use crate::runtime::{self, Lane};
@@ -82,19 +82,21 @@ enum Call {
     Delete {
         reply: Reply<()>,
     },
-    /// Syncs what was answered before it was on disk.
-    Sync,
+    /// Syncs what was answered before it was on disk; with the error of a compaction in any case, for that may have
+    /// latched the log.
+    Sync {
+        doubt: Option<Error>,
+    },
     List {
         key_type: String,
         reply: Reply<Vec<String>>,
     },
     Open {
-        environment: EnvironmentId,
-        sink: Sink,
+        listener: Listener,
         reply: Box<dyn FnOnce(Result<Opened, NotOpened>) + Send>,
     },
     Close {
-        environment: EnvironmentId,
+        listener: Listener,
         object: ObjectId,
         reply: Option<Reply<()>>,
     },
@@ -195,12 +197,6 @@ impl Store {
         self.format
     }
 
-    /// Who hears of its events.
-    #[must_use]
-    pub fn listeners(&self) -> &Listeners {
-        &self.listeners
-    }
-
     /// Whether it takes no more handles: closed, failed or gone.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -215,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// `Finished` when this store takes no handles any more; what reading the credentials said.
-    pub async fn open(self: &Arc<Self>, environment: EnvironmentId, sink: Sink) -> Result<Opened, NotOpened> {
+    pub async fn open(self: &Arc<Self>, listener: Listener) -> Result<Opened, NotOpened> {
         let (send, receive) = tokio::sync::oneshot::channel();
         {
             let mut state = self.state();
@@ -227,7 +223,7 @@ impl Store {
                 // Nobody waits any more only when the runtime drops the opener: the handle closes itself.
                 let _ = send.send(opened);
             });
-            self.enqueue(state, Call::Open { environment, sink, reply });
+            self.enqueue(state, Call::Open { listener, reply });
         }
         receive.await.unwrap_or(Err(NotOpened::Finished))
     }
@@ -250,9 +246,14 @@ impl Store {
     ///
     /// # Errors
     /// `Corrupt`, `Full`, `Io`: what was there stays.
-    pub async fn compact(&self) -> Result<Compacted> {
-        let _held = self.compaction.lock().await;
-        self.backend()?.compact().await
+    pub async fn compact(self: &Arc<Self>) -> Result<Compacted> {
+        let compacting = self.compaction.lock().await;
+        let compacted = self.backend()?.compact().await;
+        drop(compacting);
+        if let Err(error) = &compacted {
+            self.enqueue(self.state(), Call::Sync { doubt: Some(error.clone()) });
+        }
+        compacted
     }
 
     /// Looks at the folder once a minute, until this store is finished or nobody has it any more.
@@ -315,7 +316,7 @@ impl Store {
 /// An open account, as JavaScript holds it. Dropping it closes it.
 pub struct Handle {
     store: Arc<Store>,
-    environment: EnvironmentId,
+    listener: Listener,
     object: ObjectId,
     closed: AtomicBool,
 }
@@ -346,7 +347,7 @@ impl Handle {
         match self.readable() {
             Err(error) => reply(Err(error)),
             Ok(state) => {
-                let (environment, object) = (self.environment, self.object);
+                let (environment, object) = (self.listener.environment, self.object);
                 self.store.enqueue(state, Call::Save(SaveCall { creds, environment, object, reply }));
             }
         }
@@ -419,8 +420,8 @@ impl Handle {
     }
 
     fn enqueue_close(&self, reply: Option<Reply<()>>) {
-        let (environment, object) = (self.environment, self.object);
-        self.store.enqueue(self.store.state(), Call::Close { environment, object, reply });
+        let (listener, object) = (self.listener.clone(), self.object);
+        self.store.enqueue(self.store.state(), Call::Close { listener, object, reply });
     }
 
     fn readable(&self) -> Result<MutexGuard<'_, State>> {

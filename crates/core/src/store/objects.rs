@@ -69,21 +69,20 @@ impl Objects {
         self.objects.get(&id).and_then(|object| object.identity)
     }
 
-    /// A handle is gone; says whether it was its environment's last.
-    pub fn close(&mut self, environment: EnvironmentId, id: ObjectId) -> bool {
+    /// A handle is gone.
+    pub fn close(&mut self, environment: EnvironmentId, id: ObjectId) {
         if let Some(object) = self.objects.get_mut(&id) {
             object.handles = object.handles.saturating_sub(1);
             if object.handles == 0 {
                 self.objects.remove(&id);
             }
         }
-        let Some(entry) = self.environments.get_mut(&environment) else { return true };
-        entry.handles = entry.handles.saturating_sub(1);
-        let last = entry.handles == 0;
-        if last {
-            self.environments.remove(&environment);
+        if let Some(entry) = self.environments.get_mut(&environment) {
+            entry.handles = entry.handles.saturating_sub(1);
+            if entry.handles == 0 {
+                self.environments.remove(&environment);
+            }
         }
-        last
     }
 }
 
@@ -123,8 +122,10 @@ mod tests {
         let (env, mut objects) = (EnvironmentId(1), Objects::default());
         let first = objects.open(env, Some(&summary(1, 1)));
         objects.open(env, Some(&summary(1, 1)));
-        assert!(!objects.close(env, first));
-        assert!(objects.close(env, first));
+        objects.close(env, first);
+        assert_eq!(objects.open(env, Some(&summary(1, 1))), first);
+        objects.close(env, first);
+        objects.close(env, first);
         assert_ne!(objects.open(env, Some(&summary(1, 1))), first);
         assert_eq!(objects.objects.len(), 1);
     }

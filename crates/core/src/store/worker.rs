@@ -8,7 +8,7 @@ use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, S
 use crate::backend::{Commit, Expected};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
-use crate::events::{EnvironmentId, Event, Sink};
+use crate::events::{Event, Listener};
 use crate::runtime::{self, Lane, give_way, run};
 
 /// After so many steps other stores have their turn.
@@ -64,6 +64,7 @@ impl Drop for OnPanic {
             let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
             drop(state);
             drop((dropped, store.take_backend()));
+            tell(&store);
             store.released.send_replace(true);
             store.rested.send_modify(|times| *times += 1);
         }
@@ -210,8 +211,9 @@ async fn compact_if_worth_while(store: &Arc<Store>) {
         if let Err(error) = compacted.as_ref().map(drop)
             && !matches!(error.code(), Code::Closed | Code::Failed)
         {
-            let message = format!("the log could not be compacted, and stays as it is: {error}");
-            store.listeners.emit(&Event::warning("not-compacted", &store.path, message));
+            let message = format!("the log could not be compacted: {error}");
+            store.listeners.emit(&Event::warning("uncompacted", &store.path, message));
+            store.enqueue(store.state(), Call::Sync { doubt: Some(error.clone()) });
         }
     });
 }
@@ -230,21 +232,21 @@ async fn sync_soon(store: &Arc<Store>) {
         too_much
     };
     if too_much {
-        return sync(store).await;
+        return sync(store, None).await;
     }
     let later = store.clone();
     // The runtime is there: this runs on it.
     let _ = runtime::spawn(async move {
         tokio::time::sleep(SYNC_AFTER).await;
-        later.enqueue(later.state(), Call::Sync);
+        later.enqueue(later.state(), Call::Sync { doubt: None });
     });
 }
 
-async fn sync(store: &Arc<Store>) {
+async fn sync(store: &Arc<Store>, doubt: Option<Error>) {
     let due = {
         let mut state = store.state();
         state.sync_is_due = false;
-        !state.unsynced.is_empty() && refusal(&state).is_none()
+        (doubt.is_some() || !state.unsynced.is_empty()) && refusal(&state).is_none()
     };
     let result = match store.backend() {
         Ok(backend) if due => backend.sync().await,
@@ -254,7 +256,8 @@ async fn sync(store: &Arc<Store>) {
         Ok(()) => store.state().settle_synced(),
         Err(error) => {
             // What was acknowledged stays in memory, and is read from there.
-            end(&mut store.state(), &error);
+            let first = doubt.filter(|_| error.code() == Code::Failed).unwrap_or(error);
+            end(&mut store.state(), &first);
             let_go(store).await;
         }
     }
@@ -318,14 +321,20 @@ async fn drop_backend(store: &Store) {
     let _ = run(Lane::Commit, move || drop(backend)).await;
 }
 
-/// Tells whoever looks that this store has failed; that a folder is gone is no news to who removed it.
+/// Tells whoever looks how this store has ended. That a folder is gone is no news to who removed it: a handle hears of it
+/// when it is used.
 fn tell(store: &Store) {
-    let failed = match &store.state().phase {
-        Phase::Failed(error) => Some(error.to_string()),
-        _ => None,
-    };
-    if let Some(message) = failed {
-        store.listeners.emit(&Event::warning("latched", &store.path, message));
+    let phase = store.state().phase.clone();
+    match phase {
+        Phase::Running | Phase::Closed => {}
+        Phase::Gone(error) if error.code() == Code::Gone => {
+            store.listeners.emit(&Event::info("gone", &store.path, error.to_string()));
+        }
+        Phase::Failed(error) | Phase::Gone(error) => {
+            let word = if error.code() == Code::Fenced { "fenced" } else { "latched" };
+            store.listeners.emit(&Event::error(word, &store.path, error.to_string()));
+            store.listeners.fatal(&error);
+        }
     }
 }
 
@@ -390,14 +399,14 @@ async fn one(store: &Arc<Store>, call: Call) {
             Ok(backend) => backend.list(key_type).await,
             Err(error) => Err(error),
         }),
-        Call::Open { environment, sink, reply } => reply(open(store, environment, sink).await),
-        Call::Close { environment, object, reply } => {
-            let result = close(store, environment, object).await;
+        Call::Open { listener, reply } => reply(open(store, listener).await),
+        Call::Close { listener, object, reply } => {
+            let result = close(store, &listener, object).await;
             if let Some(reply) = reply {
                 reply(result);
             }
         }
-        Call::Sync => sync(store).await,
+        Call::Sync { doubt } => sync(store, doubt).await,
         Call::Look { reply } => {
             look(store).await;
             if let Some(reply) = reply {
@@ -414,16 +423,13 @@ async fn one(store: &Arc<Store>, call: Call) {
     }
 }
 
-async fn open(store: &Arc<Store>, environment: EnvironmentId, sink: Sink) -> Result<Opened, NotOpened> {
+async fn open(store: &Arc<Store>, listener: Listener) -> Result<Opened, NotOpened> {
     let finished = refusal(&store.state()).is_some();
     let loaded = match store.backend() {
         Ok(backend) if !finished => Some(backend.load_creds().await),
         _ => None,
     };
-    let (result, unused) = settle_open(store, environment, loaded);
-    if result.is_ok() {
-        store.listeners.add(environment, sink);
-    }
+    let (result, unused) = settle_open(store, listener, loaded);
     match &result {
         // Gone: this is what has found out.
         Err(NotOpened::Finished) if !finished => let_go(store).await,
@@ -437,14 +443,15 @@ async fn open(store: &Arc<Store>, environment: EnvironmentId, sink: Sink) -> Res
 /// Makes the handle, or takes its place back; says whether the store is without handles now.
 fn settle_open(
     store: &Arc<Store>,
-    environment: EnvironmentId,
+    listener: Listener,
     loaded: Option<Result<Option<Creds>>>,
 ) -> (Result<Opened, NotOpened>, bool) {
     let mut state = store.state();
     let result = match loaded {
         Some(Ok(creds)) => {
-            let object = state.objects.open(environment, creds.as_ref().map(|creds| &creds.summary));
-            let handle = Handle { store: store.clone(), environment, object, closed: AtomicBool::new(false) };
+            let object = state.objects.open(listener.environment, creds.as_ref().map(|creds| &creds.summary));
+            store.listeners.add(&listener);
+            let handle = Handle { store: store.clone(), listener, object, closed: AtomicBool::new(false) };
             return (Ok(Opened { handle, creds, object }), false);
         }
         Some(Err(error)) if is_final(&error) => {
@@ -489,11 +496,13 @@ async fn delete(store: &Arc<Store>) -> Result<()> {
     Ok(())
 }
 
-async fn close(store: &Arc<Store>, environment: EnvironmentId, object: super::ObjectId) -> Result<()> {
+async fn close(store: &Arc<Store>, listener: &Listener, object: super::ObjectId) -> Result<()> {
     {
         let mut state = store.state();
-        if state.objects.close(environment, object) {
-            store.listeners.remove(environment);
+        state.objects.close(listener.environment, object);
+        // Closing the last one may have something to tell, and it wants to know.
+        if state.handles > 1 {
+            store.listeners.remove(listener);
         }
         state.handles -= 1;
         if state.handles > 0 {
