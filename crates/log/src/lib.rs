@@ -11,7 +11,7 @@
 //! - `writer` is the end of the file, where frames are written, synced and, on a full disk, taken back.
 //!   [`Log`] puts a lock around it and another around the index.
 //! - `making` makes a file of its own and names it when it is on disk: a new log, a new generation of one
-//!   (`compaction`), a copy (`backup`).
+//!   (`compaction`).
 //! - [`verify()`] and [`salvage`] read on where an opening stops.
 //! - [`try_lock`] sees to it that there is one writer.
 //! - `rules` names what must hold, so that tests can break it.
@@ -30,7 +30,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod backup;
 mod compaction;
 mod error;
 mod folder;
@@ -51,7 +50,6 @@ mod survey;
 mod window;
 mod writer;
 
-pub use backup::{Copied, copy};
 pub use compaction::Compaction;
 pub use error::Error;
 pub use folder::{generations, is_own_name, remove, set_aside};

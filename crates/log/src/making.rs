@@ -105,26 +105,6 @@ impl Making {
         Ok(())
     }
 
-    /// Adds a whole frame that was written before, of a log with the same salt, in its order.
-    ///
-    /// # Errors
-    /// `Full`, `Io`.
-    pub fn push_frame(&mut self, frame: &[u8]) -> Result<(), Error> {
-        write_all(&*self.file, frame, self.end).map_err(|short| writing(short.error))?;
-        self.end = self.end.saturating_add(offset(frame.len()));
-        Ok(())
-    }
-
-    /// The number of the last of them.
-    pub fn go_on_from(&mut self, sequence: u64) {
-        self.sequence = sequence;
-    }
-
-    /// Where it ends.
-    pub fn end(&self) -> u64 {
-        self.end
-    }
-
     /// Ends it: the last frame is empty.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The rules of opening and of failure, each by a name, so that tests can break one at a time.
 //!
-//! Whoever changes the log finds here what must hold; `tests/mutants.rs` breaks each rule and shows that a
+//! Whoever changes the log finds here what must hold; `tests/lives/mutants.rs` breaks each rule and shows that a
 //! crash finds it out. In a build without the feature `sim` every rule holds, and the compiler knows.
 
 /// A rule that a test can break.

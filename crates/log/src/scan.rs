@@ -1,5 +1,5 @@
-//! The one iterator over a log's frames: opening, the read-only view, verifying, salvage, compaction and
-//! backup all stand on it.
+//! The one iterator over a log's frames: opening, the read-only view, verifying, salvage and
+//! compaction all stand on it.
 //!
 //! It reads every byte of the file once, forward, through a window that is as large as the largest frame it
 //! meets and never larger than the file. Reading once matters: after a failed sync a second read may give

@@ -2,15 +2,16 @@
 //!
 //! [`World`] does things to the store and notes what was promised; [`World::open`] holds what an opening finds
 //! against that: a prefix of what was attempted, with everything that was acknowledged, and nothing else.
-#![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(dead_code, reason = "each of the two programs uses its own part of it")]
 
 mod generation;
 pub mod history;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_log::fs::{Dir, Fs};
+use auth_log::fs::{Dir, DiskFs, Fs};
 use auth_log::sim::SimFs;
 use auth_log::{Change, Error, Log, Reader, Rules, Value};
 
@@ -24,9 +25,60 @@ pub type State = BTreeMap<Vec<u8>, (Vec<u8>, u8, Vec<u8>)>;
 /// What must never happen, and did.
 pub type Violation = String;
 
-/// Ten times as much with `BNA_FULL=1`.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
+/// Ten times as much with `BNA_FULL=1`; with `BNA_FEW=1` a fortieth, where one mistake after the other is looked for
+/// (`.cargo/mutants.toml`).
 pub fn scale(count: u64) -> u64 {
-    if std::env::var_os("BNA_FULL").is_some_and(|v| v == "1") { 10 * count } else { count }
+    match () {
+        () if is_set("BNA_FULL") => 10 * count,
+        () if is_set("BNA_FEW") => count.div_ceil(40),
+        () => count,
+    }
+}
+
+/// A simulated disk with an empty folder.
+pub fn disk() -> (SimFs, Arc<dyn Dir>) {
+    let fs = SimFs::new(5);
+    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
+    fs.open_dir("/".as_ref()).unwrap().sync().unwrap();
+    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
+    (fs, folder)
+}
+
+/// One with a new log in it.
+pub fn store() -> (SimFs, Arc<dyn Dir>, Log) {
+    let (fs, folder) = disk();
+    let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
+    (fs, folder, log)
+}
+
+pub fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
+    Change::Put { key, label: b"", flags: 0, value }
+}
+
+/// A folder on the machine's own disk, which goes when this goes.
+pub struct RealFolder {
+    pub path: PathBuf,
+    pub dir: Arc<dyn Dir>,
+}
+
+impl RealFolder {
+    pub fn new(parent: &Path, name: &str) -> RealFolder {
+        let path = parent.join(format!("auth-log-{name}-{}", std::process::id()));
+        drop(std::fs::remove_dir_all(&path));
+        DiskFs.create_dir(&path, 0o700).unwrap();
+        let dir = DiskFs.open_dir(&path).unwrap();
+        RealFolder { path, dir }
+    }
+}
+
+impl Drop for RealFolder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.path));
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -1,29 +1,10 @@
 //! One writer a folder.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
-use std::sync::Arc;
-
 use auth_log::fs::{Dir, Fs};
-use auth_log::sim::{Fault, SimFs};
+use auth_log::sim::Fault;
 use auth_log::{Attempt, Error, Holder, Lock, try_lock};
-use common::FOLDER;
 
-fn disk() -> (SimFs, Arc<dyn Dir>) {
-    let fs = SimFs::new(1);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
-    (fs, folder)
-}
+use crate::common::{FOLDER, disk};
 
 fn me(pid: u32) -> Holder {
     Holder { pid, host: "a host".into(), started: "12345".into() }

@@ -1,23 +1,12 @@
 //! Bytes that are not what was written: found, or within the rule of the torn tail; never wrong data, never a
 //! panic.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use auth_log::fs::{Dir, Fs};
-use auth_log::sim::{Random, SimFs};
+use auth_log::sim::Random;
 use auth_log::{Change, Error, Log, Reader, Rule, Rules};
-use common::{Act, FOLDER, LOG, SALT, State, end_of, read_log, read_reader, scale};
+
+use crate::common::{Act, LOG, SALT, State, disk, end_of, read_log, read_reader, scale};
 
 /// The bytes of a small log, and every state that it went through.
 fn small_log(closed: bool) -> (Vec<u8>, Vec<State>) {
@@ -42,13 +31,6 @@ fn small_log(closed: bool) -> (Vec<u8>, Vec<State>) {
         bytes = fs.cached(LOG).unwrap();
     }
     (bytes, states)
-}
-
-fn disk() -> (SimFs, Arc<dyn Dir>) {
-    let fs = SimFs::new(9);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
-    (fs, folder)
 }
 
 #[derive(Debug, PartialEq)]

@@ -1,25 +1,15 @@
 //! Any sequence of calls against a map in memory, on a healthy disk.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
 use auth_log::fs::Fs;
 use auth_log::sim::SimFs;
 use auth_log::{Log, Reader};
-use common::{Act, FOLDER, LOG, SALT, State, read_log, read_reader};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+
+use crate::common::{Act, FOLDER, LOG, SALT, State, read_log, read_reader};
 
 #[derive(Clone, Debug)]
 enum Call {
@@ -55,7 +45,7 @@ fn call() -> impl Strategy<Value = Call> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: u32::try_from(common::scale(1500)).unwrap(),
+        cases: u32::try_from(crate::common::scale(1500)).unwrap(),
         // Failing cases are kept, and are run first from then on.
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/model.failures"))),
         ..ProptestConfig::default()

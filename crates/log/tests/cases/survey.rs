@@ -1,29 +1,10 @@
 //! Verifying finds each kind of damage and says where; salvage gets out everything that is sound.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use auth_log::fs::{Dir, Fs};
-use auth_log::sim::SimFs;
 use auth_log::{Change, Error, Log, Salvaged, Verified, salvage, verify};
-use common::{Act, FOLDER, LOG, SALT, State};
 
-fn disk() -> (SimFs, Arc<dyn Dir>) {
-    let fs = SimFs::new(9);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
-    (fs, folder)
-}
+use crate::common::{Act, LOG, SALT, State, disk};
 
 /// A closed log, where each of its frames begins, and its content.
 fn healthy() -> (Vec<u8>, Vec<usize>, State) {
@@ -41,7 +22,7 @@ fn healthy() -> (Vec<u8>, Vec<usize>, State) {
     for acts in commits {
         log.commit(&acts.iter().map(Act::change).collect::<Vec<_>>()).unwrap();
         acts.iter().for_each(|act| _ = act.apply(&mut state));
-        ends.push(common::end_of(&log));
+        ends.push(crate::common::end_of(&log));
     }
     log.close().unwrap();
     (fs.cached(LOG).unwrap(), ends, state)

@@ -1,28 +1,16 @@
 //! `docs/format.md` is enough to write another reader: one in Python, which knows nothing else, reads what the
 //! crate wrote.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    clippy::disallowed_methods,
-    reason = "a test fails by a panic, and hands files to another program"
-)]
-
-mod common;
-
 use std::fmt::Write as _;
 use std::process::Command;
 
-use auth_log::fs::{DiskFs, Fs};
 use auth_log::{Change, Log, Reader};
-use common::{SALT, State, read_reader};
+
+use crate::common::{RealFolder, SALT, State, read_reader};
 
 /// What the Python reader prints of a file; `None` where there is no Python.
 fn by_python(path: &std::path::Path) -> Option<Result<String, String>> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/read_log.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/read_log.py");
     let output = Command::new("python3").arg(script).arg(path).output().ok()?;
     Some(if output.status.success() {
         Ok(String::from_utf8(output.stdout).unwrap())
@@ -61,10 +49,8 @@ fn expected(state: &State) -> String {
 
 #[test]
 fn a_reader_in_python_reads_the_same() {
-    let path = std::env::temp_dir().join(format!("auth-log-python-{}", std::process::id()));
-    drop(std::fs::remove_dir_all(&path));
-    DiskFs.create_dir(&path, 0o700).unwrap();
-    let folder = DiskFs.open_dir(&path).unwrap();
+    let real = RealFolder::new(&std::env::temp_dir(), "python");
+    let (path, folder) = (&real.path, real.dir.clone());
     let file = path.join("keys.1.log");
     let compare = |what: &str| {
         let reader = Reader::open(&*folder).unwrap().unwrap();
@@ -105,5 +91,4 @@ fn a_reader_in_python_reads_the_same() {
     if let Some(read) = by_python(&path.join("keys.2.log")) {
         assert!(read.is_err_and(|error| error.contains("a later one says that there was")));
     }
-    drop(std::fs::remove_dir_all(&path));
 }

@@ -1,20 +1,10 @@
 //! Every operation of a script is where the machine stops, in several ways, and so is every operation of the
 //! openings that follow.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use auth_log::Rules;
 use auth_log::sim::Fault;
-use common::{Act, Violation, World, scale};
+
+use crate::common::{Act, Violation, World, scale};
 
 /// A life with something of everything; it ends early where something fails.
 fn script(world: &mut World) -> Result<bool, Violation> {

@@ -1,36 +1,14 @@
 //! Which files a folder has, and which of them counts; and the same on a real disk.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use auth_log::fs::{Dir, DiskFs, Fs};
-use auth_log::sim::{Fault, SimFs};
+use auth_log::fs::Dir;
+use auth_log::sim::Fault;
 use auth_log::{
     Attempt, Change, Compaction, Error, Holder, Log, Reader, generations, is_own_name, set_aside, try_lock,
 };
-use common::{FOLDER, LOG, SALT, end_of, read_reader};
 
-fn disk() -> (SimFs, Arc<dyn Dir>) {
-    let fs = SimFs::new(1);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    fs.open_dir("/".as_ref()).unwrap().sync().unwrap();
-    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
-    (fs, folder)
-}
-
-fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
-    Change::Put { key, label: b"", flags: 0, value }
-}
+use crate::common::{FOLDER, LOG, RealFolder, SALT, disk, end_of, put, read_reader};
 
 fn names(folder: &dyn Dir) -> Vec<String> {
     let mut names = folder.names().unwrap();
@@ -166,28 +144,10 @@ fn a_clean_close_gives_space_back_and_attests_once() {
     }
 }
 
-/// A folder on the machine's own disk, which goes when this goes.
-struct RealFolder(std::path::PathBuf);
-
-impl RealFolder {
-    fn new(name: &str) -> RealFolder {
-        let path = std::env::temp_dir().join(format!("auth-log-{name}-{}", std::process::id()));
-        drop(std::fs::remove_dir_all(&path));
-        DiskFs.create_dir(&path, 0o700).unwrap();
-        RealFolder(path)
-    }
-}
-
-impl Drop for RealFolder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
 #[test]
 fn a_log_on_a_real_disk_keeps_what_it_was_given() {
-    let real = RealFolder::new("keeps");
-    let folder = DiskFs.open_dir(&real.0).unwrap();
+    let real = RealFolder::new(&std::env::temp_dir(), "keeps");
+    let folder = Arc::clone(&real.dir);
     let me = Holder { pid: std::process::id(), host: "here".into(), started: "now".into() };
     let Attempt::Acquired(lock) = try_lock(&*folder, &me).unwrap() else { panic!("nobody has it") };
     assert!(matches!(try_lock(&*folder, &me).unwrap(), Attempt::Held(Some(holder)) if holder == me));

@@ -1,37 +1,14 @@
 //! Odd bytes and odd lives, from fixed random starts: no panic, no memory without bounds, nothing that was not
 //! written, and what can be opened goes on.
 //!
-//! `BNA_FULL=1` runs for minutes; otherwise a part of it in seconds.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
+//! Ten million inputs with `BNA_FULL=1`; they and their order are fixed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use auth_log::fs::{Dir, Fs};
-use auth_log::sim::{Fault, Random, SimFs};
+use auth_log::sim::{Fault, Random};
 use auth_log::{Change, Error, Log, Reader, Rules, salvage, verify};
-use common::{Act, Durability, FOLDER, LOG, SALT, World, read_log, read_reader};
 
-fn full() -> bool {
-    std::env::var_os("BNA_FULL").is_some_and(|v| v == "1")
-}
-
-fn disk() -> (SimFs, Arc<dyn Dir>) {
-    let fs = SimFs::new(1);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
-    (fs, folder)
-}
+use crate::common::{Act, Durability, LOG, SALT, World, disk, read_log, read_reader, scale};
 
 /// Some valid logs: appended to, closed, compacted.
 fn seeds() -> Vec<Vec<u8>> {
@@ -139,21 +116,18 @@ fn try_bytes(bytes: &[u8]) -> bool {
 #[test]
 fn any_bytes_as_a_log() {
     let seeds = seeds();
-    let (most, time) = if full() { (10_000_000, 240) } else { (100_000, 10) };
-    let (start, mut runs, mut opened) = (Instant::now(), 0u64, 0u64);
-    while runs < most && (runs % 256 != 0 || start.elapsed() < Duration::from_secs(time)) {
-        let mut random = Random::new(runs);
-        let bytes = mutate(&mut random, &seeds);
+    let (runs, mut opened) = (scale(800_000), 0);
+    for run in 0..runs {
+        let bytes = mutate(&mut Random::new(run), &seeds);
         let result = std::panic::catch_unwind(|| try_bytes(&bytes));
-        opened += u64::from(result.unwrap_or_else(|_| panic!("input {runs}: {bytes:02x?}")));
-        runs += 1;
+        opened += u64::from(result.unwrap_or_else(|_| panic!("input {run}: {bytes:02x?}")));
     }
-    println!("{runs} inputs as a log, {opened} opened, {:?}", start.elapsed());
+    println!("counted: fuzz inputs as a log {runs}, of them opened {opened}, seed 0");
     assert!(opened > runs / 20 && opened < runs - runs / 20);
 }
 
 /// One input drives several rounds of opening, changing, crashing and recovering.
-fn live(input: &[u8]) -> Result<(), common::Violation> {
+fn live(input: &[u8]) -> Result<(), crate::common::Violation> {
     let mut bytes = input.iter().copied();
     let mut world =
         World::new(u64::from(bytes.next().unwrap_or(0)), [16, 64, 512][input.len() % 3], Rules::default());
@@ -206,15 +180,13 @@ fn live(input: &[u8]) -> Result<(), common::Violation> {
 
 #[test]
 fn one_input_drives_several_lives() {
-    let (most, time) = if full() { (2_000_000, 120) } else { (40_000, 5) };
-    let (start, mut runs) = (Instant::now(), 0u64);
-    while runs < most && (runs % 256 != 0 || start.elapsed() < Duration::from_secs(time)) {
-        let mut random = Random::new(runs ^ 0xf0f0);
+    let runs = scale(200_000);
+    for run in 0..runs {
+        let mut random = Random::new(run ^ 0xf0f0);
         let input: Vec<u8> = (0..2 + random.below(60)).map(|_| random.number() as u8).collect();
         if let Err(violation) = live(&input) {
-            panic!("input {runs} {input:?}: {violation}");
+            panic!("input {run} {input:?}: {violation}");
         }
-        runs += 1;
     }
-    println!("{runs} inputs as lives, {:?}", start.elapsed());
+    println!("counted: fuzz inputs as lives {runs}, seed {}", 0xf0f0);
 }

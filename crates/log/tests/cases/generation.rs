@@ -1,167 +1,14 @@
 //! New generations: compaction, and a log that is written anew, with everything that can go wrong in them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use auth_log::fs::{Dir, Fs};
+use auth_log::fs::Fs;
 use auth_log::sim::{Fault, Random, SimFs};
-use auth_log::{Change, Compaction, Error, Log, Reader, Rule, Rules, copy, generations, remove};
-use common::{Act, Durability, FOLDER, SALT, Violation, World, read_log, read_reader, scale};
+use auth_log::{Change, Compaction, Error, Log, Reader, Rule, Rules, generations, remove};
 
-/// A life around new generations; it ends early where something fails.
-fn script(world: &mut World) -> Result<bool, Violation> {
-    if !world.open()? {
-        return Ok(false);
-    }
-    for (key, bytes) in [("a", 10), ("b", 300), ("a", 60), ("c", 5)] {
-        let put = world.put(key, bytes);
-        if !world.write(&[put], true)? {
-            return Ok(false);
-        }
-    }
-    let (tail, beside) = (world.put("d", 30), world.put("b", 20));
-    if !world.write(&[tail], false)? || !world.compact(Some((beside, Durability::Appended)))? {
-        return Ok(false);
-    }
-    let put = world.put("e", 50);
-    if !world.write(&[put], true)? || !world.lose_and_write_anew()? {
-        return Ok(false);
-    }
-    let put = world.put("f", 50);
-    if !world.write(&[put], true)? || !world.compact(Some((Act::Clear, Durability::Synced)))? {
-        return Ok(false);
-    }
-    let put = world.put("a", 9);
-    Ok(world.write(&[put], true)? && world.close()? && world.open()? && world.compact(None)?)
-}
-
-fn world(seed: u64, sector: usize) -> World {
-    let mut world = World::new(seed, sector, Rules::default());
-    world.watching = false;
-    world
-}
-
-fn length() -> u64 {
-    let mut world = world(0, 512);
-    let before = world.fs.operations();
-    assert!(script(&mut world).unwrap());
-    world.fs.operations() - before
-}
-
-#[test]
-fn a_stop_at_each_operation_of_new_generations_loses_nothing() {
-    let mut runs = 0;
-    for operation in 1..=length() {
-        for (fault, times) in [(Fault::Kill, 3), (Fault::Power, 12)] {
-            for seed in 0..scale(times) {
-                for sector in [16, 64, 512] {
-                    let mut world = world(1000 * operation + seed, sector);
-                    world.fs.fail_at(world.fs.operations() + operation, fault);
-                    let run = script(&mut world).and_then(|_| world.settle(seed % 2 == 0));
-                    assert_eq!(run, Ok(()), "{fault:?} at {operation}, seed {seed}, sectors of {sector}");
-                    runs += 1;
-                }
-            }
-        }
-    }
-    println!("{runs} stops in a script of {} operations", length());
-}
-
-#[test]
-fn a_stop_in_new_generations_and_then_in_three_openings_loses_nothing() {
-    let mut runs = 0;
-    for operation in 1..=length() {
-        for (fault, then) in [
-            (Fault::Kill, Fault::Power),
-            (Fault::Power, Fault::Kill),
-            (Fault::Eio, Fault::Eio),
-            (Fault::Eio, Fault::Power),
-        ] {
-            for within in 1..=14 {
-                for seed in 0..scale(1) {
-                    let mut world =
-                        world(1000 * operation + 20 * within + seed, [16, 64, 512][within as usize % 3]);
-                    world.fs.fail_at(world.fs.operations() + operation, fault);
-                    let run = script(&mut world).and_then(|_| {
-                        for _ in 0..3 {
-                            world.fs.fail_at(world.fs.operations() + within, then);
-                            world.open()?;
-                        }
-                        world.fs.heal();
-                        world.close_zombie();
-                        let put = world.put("again", 40);
-                        world.write(&[put], true)?;
-                        world.settle(true)
-                    });
-                    assert_eq!(run, Ok(()), "{fault:?} at {operation}, {then:?} at {within}, seed {seed}");
-                    runs += 1;
-                }
-            }
-        }
-    }
-    println!("{runs} stops in new generations and then in three openings");
-}
-
-#[test]
-fn an_error_at_each_operation_of_new_generations_loses_nothing() {
-    let faults = [
-        Fault::Eio,
-        Fault::EioForGood,
-        Fault::Short,
-        Fault::NoSpace(0),
-        Fault::NoSpace(70),
-        Fault::NoSpace(usize::MAX),
-    ];
-    let mut runs = 0;
-    for operation in 1..=length() {
-        for fault in faults {
-            for seed in 0..scale(6) {
-                let mut world =
-                    World::new(100 * operation + seed, [16, 64, 512][seed as usize % 3], Rules::default());
-                world.fs.fail_at(world.fs.operations() + operation, fault);
-                let run = script(&mut world).and_then(|_| {
-                    world.fs.heal();
-                    if seed % 2 == 0 {
-                        world.fs.evict();
-                    }
-                    assert!(world.log.is_some() || world.open()?, "it opens again on a healthy disk");
-                    let put = world.put("again", 20);
-                    assert!(world.write(&[put], true)?, "and takes writes");
-                    world.close_zombie();
-                    world.settle(true)
-                });
-                assert_eq!(run, Ok(()), "{fault:?} at {operation}, seed {seed}");
-                runs += 1;
-            }
-        }
-    }
-    println!("{runs} errors in a script of {} operations", length());
-}
-
-fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
-    Change::Put { key, label: b"l", flags: 1, value }
-}
-
-fn store() -> (SimFs, Arc<dyn Dir>, Log) {
-    let fs = SimFs::new(5);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    fs.open_dir("/".as_ref()).unwrap().sync().unwrap();
-    let folder = fs.open_dir(FOLDER.as_ref()).unwrap();
-    let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
-    (fs, folder, log)
-}
+use crate::common::{FOLDER, SALT, put, read_log, read_reader, scale, store};
 
 #[test]
 fn compaction_is_wanted_when_much_is_dead_and_leaves_what_is_live() {
@@ -313,18 +160,12 @@ fn threads_that_write_read_and_clear_while_it_is_compacted_see_what_they_wrote()
             }
             done
         });
-        let backups = scope.spawn(|| {
-            let mut random = Random::new(1);
+        let readers = scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                let to = SimFs::new(random.number());
-                to.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-                let to = to.open_dir(FOLDER.as_ref()).unwrap();
-                let copied = copy(&*folder, &*to).unwrap().unwrap();
-                let (copy, opened) = Log::open(Arc::clone(&to), SALT).unwrap();
-                assert_eq!((opened.records, opened.dropped_bytes), (copied.records, 0));
+                let reader = Reader::open(&*folder).unwrap().unwrap();
                 // Whole commits only: both keys of a writer have the same round.
                 for writer in 0..2u8 {
-                    let value = |key: &[u8]| copy.get(key).unwrap().map(|value| value.bytes[..8].to_vec());
+                    let value = |key: &[u8]| reader.get(key).unwrap().map(|value| value.bytes[..8].to_vec());
                     assert_eq!(value(&[writer, 0]), value(&[writer, 1]));
                 }
             }
@@ -359,7 +200,7 @@ fn threads_that_write_read_and_clear_while_it_is_compacted_see_what_they_wrote()
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         clears.join().unwrap().unwrap();
         stop.store(true, Ordering::Relaxed);
-        backups.join().unwrap();
+        readers.join().unwrap();
         compactor.join().unwrap()
     });
     println!("{compactions} compactions beside {} writes", 3 * rounds);

@@ -1,16 +1,5 @@
 //! Threads that share a log: reads wait for nobody, commits for each other.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use auth_log::fs::{Dir, File, Fs, Stat};
-use auth_log::sim::SimFs;
-use auth_log::{Attempt, Change, Holder, Log, try_lock};
-use common::{FOLDER, SALT};
+use auth_log::fs::{Dir, File, Stat};
+use auth_log::{Attempt, Holder, Log, try_lock};
+
+use crate::common::{SALT, disk, put};
 
 /// A disk whose syncs, once it is armed, say that they began and end only when they are told to.
 struct Slow<T: ?Sized> {
@@ -141,19 +130,9 @@ fn slow(inner: Arc<dyn Dir>) -> Parts {
     (Arc::new(Slow { inner, gate: Arc::clone(&gate) }), gate, has_begun, let_end)
 }
 
-fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
-    Change::Put { key, label: b"", flags: 0, value }
-}
-
-fn folder() -> Arc<dyn Dir> {
-    let fs = SimFs::new(0);
-    fs.create_dir(FOLDER.as_ref(), 0o700).unwrap();
-    fs.open_dir(FOLDER.as_ref()).unwrap()
-}
-
 #[test]
 fn a_get_does_not_wait_for_a_sync_and_does_not_see_what_it_has_not_synced() {
-    let (slow, gate, has_begun, let_end) = slow(folder());
+    let (slow, gate, has_begun, let_end) = slow(disk().1);
     let (log, _) = Log::open(slow, SALT).unwrap();
     log.commit(&[put(b"a", b"old")]).unwrap();
     *gate.armed.lock().unwrap() = true;
@@ -173,7 +152,7 @@ fn a_get_does_not_wait_for_a_sync_and_does_not_see_what_it_has_not_synced() {
 
 #[test]
 fn commits_of_many_threads_are_all_there() {
-    let folder = folder();
+    let (_, folder) = disk();
     let (log, _) = Log::open(Arc::clone(&folder), SALT).unwrap();
     thread::scope(|scope| {
         for writer in 0..4u8 {
@@ -197,7 +176,7 @@ fn commits_of_many_threads_are_all_there() {
 
 #[test]
 fn a_lock_file_that_is_replaced_while_it_is_locked_is_not_the_lock() {
-    let inner = folder();
+    let (_, inner) = disk();
     let (slow, gate, _began, _end) = slow(Arc::clone(&inner));
     let me = Holder { pid: 1, host: "here".into(), started: "now".into() };
     inner.create("keys.lock", 0o600).unwrap();

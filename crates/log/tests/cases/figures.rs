@@ -1,23 +1,11 @@
-//! What it costs: run with `cargo test --release -p auth-log --test figures -- --ignored --nocapture`, with
+//! What it costs: run with `cargo test --release -p auth-log --test cases -- --ignored --nocapture`, with
 //! `FIGURES_DIR` on the disk that is meant.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    clippy::disallowed_methods,
-    reason = "a test fails by a panic"
-)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use auth_log::fs::{DiskFs, Fs};
 use auth_log::{Change, Log};
-use common::SALT;
+
+use crate::common::{RealFolder, SALT};
 
 const RECORDS: u32 = 50_000;
 
@@ -40,9 +28,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
 #[ignore = "it measures"]
 fn figures() {
     let parent = std::env::var_os("FIGURES_DIR").map_or_else(std::env::temp_dir, Into::into);
-    let path = parent.join(format!("auth-log-figures-{}", std::process::id()));
-    DiskFs.create_dir(&path, 0o700).unwrap();
-    let folder = DiskFs.open_dir(&path).unwrap();
+    let real = RealFolder::new(&parent, "figures");
+    let folder = real.dir.clone();
     let (log, _) = Log::open(folder.clone(), SALT).unwrap();
     for chunk in (0..RECORDS).collect::<Vec<_>>().chunks(500) {
         let keys: Vec<Vec<u8>> = chunk.iter().map(|number| key(*number)).collect();
@@ -90,5 +77,4 @@ fn figures() {
     }
     let start = Instant::now();
     println!("{:?} in {:?}", log.compact().unwrap(), start.elapsed());
-    std::fs::remove_dir_all(&path).unwrap();
 }
