@@ -41,7 +41,7 @@ static int sync_file(const char *call, int fd) {
     close(delay);
     usleep(atoi(text) * 1000);
   }
-  snprintf(name, sizeof name, "%s/%s", shim, is_log ? "fail" : "fail-other");
+  snprintf(name, sizeof name, "%s/%s", shim, strstr(path, "keys.tmp") ? "fail-new" : is_log ? "fail" : "fail-other");
   if (unlink(name) == 0) {
     result = -1;
     error = EIO;
@@ -81,10 +81,8 @@ export function makeShim(t) {
     folder,
     /** From now on each sync of a log takes so much longer. */
     delay: ms => fs.writeFileSync(file('delay'), String(ms)),
-    /** The next sync of a log fails with EIO, and syncs nothing. */
+    /** The next sync of a log fails with EIO, and syncs nothing; a file `fail-new` does so for a log in the making, `fail-other` for all else. */
     failOnce: () => fs.writeFileSync(file('fail'), ''),
-    /** The next sync of anything else fails: of a folder, of `creds.json`. */
-    failOtherOnce: () => fs.writeFileSync(file('fail-other'), ''),
     /** Every sync so far, in milliseconds of `process.hrtime`. */
     syncs() {
       if (!fs.existsSync(file('log'))) return []

@@ -301,6 +301,9 @@ fn end(state: &mut State, error: &Error) {
 
 fn failed_before(error: &Error) -> Error {
     let first = error.details();
+    if first.code == Code::Failed {
+        return error.clone();
+    }
     Error::new(
         Code::Failed,
         format!(
