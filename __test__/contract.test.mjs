@@ -196,6 +196,7 @@ for (const backend of backends) {
       const { folder, keys } = await opened(t, backend)
       const longest = 'x'.repeat(255 - 'session-.json'.length)
       const euros = '€'.repeat(80)
+      assert.deepEqual(await keys.get('session', [longest]), { [longest]: null })
       await keys.set({ session: { [longest]: { n: 1 }, [euros]: { n: 2 } } })
       assert.deepEqual(await keys.get('session', [longest, euros]), { [longest]: { n: 1 }, [euros]: { n: 2 } })
       const before = snapshot(folder)
