@@ -180,8 +180,8 @@ export interface AuthStateHandle {
 }
 
 /**
- * What this package tells, as a plain object: `event` says what happened, `path` to which folder or file, the rest is
- * numbers. It is published on the `node:diagnostics_channel` `baileys-native-auth` with `message`, a sentence for people,
+ * What this package tells, as a plain object: `event` says what happened, `path` to which folder or file (`custom backend` for
+ * one), the rest is numbers. It is published on the `node:diagnostics_channel` `baileys-native-auth` with `message`, a sentence for people,
  * and logged once: `logger.info(event, message)`, or `warn`, or `error`, of the handle of that account that was opened last
  * with a `logger`. Without one, what is not `info` goes to `process.emitWarning`, one a kind a minute (`code`:
  * `AUTH_STATE_` and the word).
@@ -222,6 +222,8 @@ export type AuthStateEvent = { path: string } & (
   | { event: 'fenced' }
   /** info: the folder was removed or emptied (a logout). */
   | { event: 'gone' }
+  /** warn: a function of a custom backend has not answered for 10 s; what waits for it goes on waiting. */
+  | { event: 'stuck' }
   /** warn: the `onFatal` of a handle threw. */
   | { event: 'threw' }
 )
@@ -292,6 +294,59 @@ export function useMultiFileAuthState(folder: string, options?: MultiFileAuthSta
  * @throws AuthStateError see `AuthStateErrorCode`
  */
 export function useNativeAuthState(folder: string, options?: NativeAuthStateOptions): Promise<AuthStateHandle>
+
+/** What `useCustomAuthState` takes. */
+export interface CustomAuthStateOptions extends AuthStateOptions {}
+
+/** How a custom backend loads keys: one at a time, or, wider, many of a type. What it does not give is missing. */
+export type CustomBackendLoad<Context = undefined> =
+  | { loadKeys(type: string, id: string, context: Context): unknown }
+  | {
+      loadKeysMany(
+        type: string,
+        ids: string[],
+        context: Context
+      ): { [id: string]: unknown } | Map<string, unknown> | Promise<{ [id: string]: unknown } | Map<string, unknown>>
+    }
+
+/** How a custom backend saves keys: one at a time, or, wider, a whole `set`, all or nothing (`null` deletes). */
+export type CustomBackendSave<Context = undefined> =
+  | {
+      saveKeys(type: string, id: string, value: unknown, context: Context): unknown
+      deleteKeys(type: string, id: string, context: Context): unknown
+    }
+  | { commit(data: { [type: string]: { [id: string]: unknown } }, context: Context): unknown }
+
+/**
+ * A backend of your own: credentials, and a way to load and to save keys. Functions may be async; the widest form that
+ * is there is called; `context` is what was handed to `useCustomAuthState`, and is not passed when that is undefined.
+ * A load that throws is an error, never "missing". See docs/custom-backends.md.
+ */
+export type CustomBackend<Context = undefined> = CustomBackendLoad<Context> &
+  CustomBackendSave<Context> & {
+    /** The stored credentials; `null` or `undefined` only where nothing is stored. */
+    loadCredentials(context: Context): unknown
+    /** Resolves once they are stored. */
+    saveCredentials(creds: AuthenticationCreds, context: Context): unknown
+    /** Every id of a type. Without it `list`, `listIds`, and `clear` too if that is missing, reject. */
+    listKeys?(type: string, context: Context): Iterable<string> | AsyncIterable<string> | Promise<Iterable<string> | AsyncIterable<string>>
+    /** Deletes every key; not the credentials. */
+    clear?(context: Context): unknown
+    /** The last handle of the account is closed. */
+    close?(context: Context): unknown
+  }
+
+/**
+ * The same handle over a backend of your own: call order, reads that see writes on their way, shared `creds`. Opened
+ * again with the same backend and context, it is another handle of the same account. A `set` is all or nothing as far
+ * as `commit` is; over the narrow forms one that fails is undone, and where that fails too, `outcome` is `'unknown'`.
+ * @throws AuthStateError what the backend threw is its `cause`; a `code` of `AuthStateErrorCode` is kept
+ */
+export function useCustomAuthState<Context = undefined>(
+  backend: CustomBackend<Context>,
+  context?: Context,
+  options?: CustomAuthStateOptions
+): Promise<AuthStateHandle>
 
 /** How a folder keeps its keys: a file each, or all in one log. */
 export type AuthStateFormat = 'multi-file' | 'native'
@@ -464,6 +519,12 @@ export type AuthStateErrorCode =
   | 'ERR_AUTH_CLOSED'
   /** The source of a migration was written while it was read. */
   | 'ERR_AUTH_CHANGED'
+  /** The account was moved, and its source was used again since. */
+  | 'ERR_AUTH_DIVERGED'
+  /** The `signal` of a migration was aborted. */
+  | 'ERR_AUTH_ABORTED'
+  /** A backend did not answer in time. */
+  | 'ERR_AUTH_TIMEOUT'
 
 /** Every error of this package but bad arguments, which are `TypeError`s with a `code`. */
 export class AuthStateError extends Error {

@@ -1,5 +1,6 @@
 'use strict'
 
+const { useCustomAuthState } = require('./lib/custom')
 const { initAuthCreds } = require('./lib/creds')
 const { AuthFileCorruptError, AuthStateError } = require('./lib/errors')
 const { useMultiFileAuthState, useNativeAuthState } = require('./lib/handle')
@@ -26,6 +27,7 @@ module.exports = {
   inspectAuthState,
   migrateAuthState,
   repairAuthState,
+  useCustomAuthState,
   useMultiFileAuthState,
   useNativeAuthState,
   verifyAuthState

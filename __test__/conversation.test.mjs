@@ -59,6 +59,34 @@ test('a thousand messages decrypt across restarts and every backend', { timeout:
   assert.equal(state.creds.me.id, bob.jid)
 })
 
+for (const [ofAlice, ofBob] of [
+  ['custom, narrow', 'custom, wide with a context'],
+  ['custom, wide', 'custom, narrow with a context'],
+]) {
+  test(`a hundred messages between ${ofAlice} and ${ofBob} decrypt across restarts`, { timeout: 120_000 }, async t => {
+    const root = tempFolder(t)
+    const server = new Server()
+    const start = async (backend, folder) => {
+      const party = await RemoteParty.start({ backend, folder: join(root, folder), server })
+      t.after(() => party.stop({ kill: true }))
+      return party
+    }
+    const alice = await start(ofAlice, 'alice')
+    const bob = await start(ofBob, 'bob')
+    await alice.login({ phone: '491511111111', lid: '111111111111111', device: 5, name: 'Alice' })
+    await bob.login({ phone: '491522222222', lid: '222222222222222', device: 7, name: 'Bob' })
+    await bob.receiveToken(alice.jid)
+    const conversation = new Conversation({ alice, bob, group: GROUP })
+    for (let round = 0; round < 5; round++) {
+      await conversation.talk(20)
+      await alice.restart({ kill: round % 2 === 0 })
+      await bob.restart({ kill: round % 2 === 1 })
+    }
+    await conversation.deliverLate()
+    assert.equal(conversation.received, 100)
+  })
+}
+
 /** Moves the account, and sees that the source stayed as it was. */
 async function move(from, to) {
   const before = readFolder(from)

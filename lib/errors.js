@@ -22,18 +22,22 @@ function invalidArg(message, cause) {
   })
 }
 
+/** What custom backends threw, by number, as long as Rust speaks of it. */
+const thrown = new Map()
+
 /** Takes the value out of an answer of the Rust half, or throws what it says. */
 function unwrap(answer) {
   if (answer?.failure !== undefined) throw toError(answer.failure)
   return answer
 }
 
-function toError({ code, message, text, cause, ...details }) {
-  if (code === 'INVALID_ARG') return invalidArg(message)
+function toError({ code, message, text, cause, thrown: number, holds, ...details }) {
+  const own = number == null ? causeOf(text, cause, details.errno) : thrown.get(number)
+  if (code === 'INVALID_ARG') return invalidArg(message, own)
   // What applies to this error, and nothing else.
   for (const name in details) if (details[name] == null) delete details[name]
   const type = code === 'CORRUPT' ? AuthFileCorruptError : AuthStateError
-  return new type(message, { code: `ERR_AUTH_${code}`, cause: causeOf(text, cause, details.errno), ...details })
+  return new type(message, { code: `ERR_AUTH_${code}`, cause: own, ...details })
 }
 
 function causeOf(text, cause, errno) {
@@ -49,4 +53,4 @@ function causeOf(text, cause, errno) {
   return Object.assign(new Error(cause), errno == null ? {} : { code: errno })
 }
 
-module.exports = { AuthStateError, AuthFileCorruptError, invalidArg, toError, unwrap }
+module.exports = { AuthStateError, AuthFileCorruptError, invalidArg, thrown, toError, unwrap }

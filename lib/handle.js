@@ -4,6 +4,7 @@ const { resolve } = require('node:path')
 const native = require('./native')
 const { initAuthCreds, sharedCreds } = require('./creds')
 const { Listener, environment } = require('./environment')
+const { invalidArg } = require('./errors')
 const { parse, stringify } = require('./json')
 const { makeKeys } = require('./keys')
 const { MULTI_FILE, NATIVE, checkFolder, checkOptions } = require('./options')
@@ -20,17 +21,16 @@ async function open(folder, options, isNative) {
   const { create = true, durability = 'interval', lock = true, lockTimeoutMs = 10_000, proto } = options
   // Absolute at once: a later chdir is nothing to this call.
   const path = resolve(folder)
+  const opening = { native: isNative, create, lock, sync: durability === 'sync', lockTimeoutMs }
   const listener = new Listener(options, path)
+  const opened = native.openAccount(environment, listener.number, path, opening)
+  return handleOf(opened, listener, proto, { path, format: isNative ? 'native' : 'multi-file' })
+}
+
+/** The handle of what is being opened. `place` is where that is stored: its format, and its path where it has one. */
+async function handleOf(opening, listener, proto, place) {
   const begun = performance.now()
-  const opened = listener.unwrap(
-    await native.openAccount(environment, listener.number, path, {
-      native: isNative,
-      create,
-      lock,
-      sync: durability === 'sync',
-      lockTimeoutMs
-    })
-  )
+  const opened = listener.unwrap(await opening)
   listener.opened()
   const durationMs = Math.round(performance.now() - begun)
   listener.tell({ event: 'opened', level: 'info', message: `opened in ${durationMs} ms`, durationMs })
@@ -39,7 +39,7 @@ async function open(folder, options, isNative) {
     listener.tell({ event: 'created', level: 'info', message: 'no account was stored here: a new identity was made' })
     return initAuthCreds()
   })
-  return makeHandle(opened.handle, share, proto, listener)
+  return makeHandle(opened.handle, share, proto, listener, place)
 }
 
 /** What is known of each handle, for the functions that take a folder or a handle. */
@@ -52,11 +52,12 @@ const known = new WeakMap()
 async function accountOf(folderOrHandle) {
   const account = known.get(folderOrHandle)
   if (account === undefined) return { path: resolve(checkFolder(folderOrHandle, 'the account')) }
+  if (account.path === undefined) throw invalidArg('a custom backend has no folder: what is done to its account is done where it is stored')
   account.listener.unwrap(await native.settleAccount(account.handle))
   return account
 }
 
-function makeHandle(handle, share, proto, listener) {
+function makeHandle(handle, share, proto, listener, place) {
   const state = {
     get creds() {
       return share.creds
@@ -81,8 +82,8 @@ function makeHandle(handle, share, proto, listener) {
   const close = () => (closing ??= native.closeAccount(handle).then(answer => listener.unwrap(answer)))
 
   const opened = { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
-  known.set(opened, { path: listener.path, handle, listener })
+  known.set(opened, { ...place, handle, listener })
   return opened
 }
 
-module.exports = { accountOf, useMultiFileAuthState, useNativeAuthState }
+module.exports = { accountOf, handleOf, useMultiFileAuthState, useNativeAuthState }

@@ -6,6 +6,12 @@ const { identityOf } = require('./creds')
 const { invalidArg } = require('./errors')
 const { parse, stringify } = require('./json')
 
+/** The key types of Baileys 7.0.0-rc14. */
+const KEY_TYPES = [
+  'pre-key', 'session', 'sender-key', 'sender-key-memory', 'app-state-sync-key', 'app-state-sync-version', 'lid-mapping',
+  'device-list', 'tctoken', 'identity-key'
+]
+
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
 
@@ -124,4 +130,4 @@ function put(object, key, value) {
   else object[key] = value
 }
 
-module.exports = { makeKeys }
+module.exports = { KEY_TYPES, makeKeys, put }

@@ -26,6 +26,7 @@ const NATIVE = {
     shape: 'a whole number of milliseconds'
   }
 }
+const CUSTOM = COMMON
 const FOLDER = { is: isFolder, shape: 'the path of a folder' }
 const DELETE = { keep: FOLDER }
 const MIGRATE = { from: FOLDER, to: FOLDER, verify: ANY_BOOLEAN }
@@ -54,4 +55,4 @@ function checkFolder(folder, what = 'folder') {
   return folder
 }
 
-module.exports = { DELETE, MULTI_FILE, NATIVE, MIGRATE, checkOptions, checkFolder }
+module.exports = { CUSTOM, DELETE, MULTI_FILE, NATIVE, MIGRATE, checkOptions, checkFolder }

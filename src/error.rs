@@ -1,6 +1,10 @@
 //! From a core error to what `lib/error.js` makes a JavaScript error of: the whole mapping, in one place.
 
+use std::sync::Arc;
+
+use auth_core::backend::Thrown;
 use auth_core::error::Error;
+use napi::bindgen_prelude::External;
 
 /// The fields of an error that apply to it.
 #[napi_derive::napi(object, object_from_js = false)]
@@ -30,6 +34,10 @@ pub struct Failure {
     pub text: Option<String>,
     /// `unknown` when it is not known whether the call took effect.
     pub outcome: Option<String>,
+    /// The number of what a custom backend threw.
+    pub thrown: Option<u32>,
+    /// JavaScript keeps that error as long as this is held.
+    pub holds: Option<External<Arc<Thrown>>>,
 }
 
 impl From<&Error> for Failure {
@@ -48,6 +56,8 @@ impl From<&Error> for Failure {
             cause: details.cause,
             text: details.text,
             outcome: details.outcome_unknown.then(|| "unknown".to_owned()),
+            thrown: details.thrown.as_ref().map(|thrown| thrown.number),
+            holds: details.thrown.map(External::new),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! in `lib/` ([`options`] says what reaches Rust).
 
 mod answer;
+pub mod custom;
 mod error;
 mod options;
 mod quick;
@@ -43,6 +44,13 @@ pub struct Environment {
     sink: Sink,
 }
 
+impl Environment {
+    /// Who hears of a handle: a number of its own in this environment.
+    fn listener(&self, number: u32) -> Listener {
+        Listener { environment: self.id, number: number.into(), sink: self.sink.clone() }
+    }
+}
+
 /// Announces a JavaScript environment; `tell` gets its news and does not keep it alive.
 ///
 /// # Errors
@@ -71,8 +79,7 @@ pub fn open_account<'env>(
     folder: String,
     options: OpenOptions,
 ) -> Result<Object<'env>> {
-    let listener =
-        Listener { environment: environment.id, number: listener.into(), sink: environment.sink.clone() };
+    let listener = environment.listener(listener);
     let options = FolderOptions {
         format: if options.native { Format::Native } else { Format::MultiFile },
         create: options.create,
@@ -97,7 +104,7 @@ pub fn get_keys<'env>(
     ids: Vec<String>,
 ) -> Result<Either<Texts, Object<'env>>> {
     // What could not be written cannot be there.
-    let keys: Vec<Option<Key>> = ids.into_iter().map(|id| Key::new(key_type.as_str(), id).ok()).collect();
+    let keys: Vec<Option<Key>> = ids.into_iter().map(|id| handle.key(key_type.as_str(), id).ok()).collect();
     let present: Vec<bool> = keys.iter().map(Option::is_some).collect();
     let keys: Vec<Key> = keys.into_iter().flatten().collect();
     if let Some(values) = handle.read_now(&keys) {
@@ -131,7 +138,7 @@ pub fn set_keys<'env>(
         .zip(texts)
         .map(|((key_type, id), text)| {
             let value = text.map(|text| Value { text: text.into_bytes().into(), plain: false });
-            Ok((Key::new(key_type, id)?, value))
+            Ok((handle.key(key_type, id)?, value))
         })
         .collect();
     let changes = match changes {

@@ -1,13 +1,18 @@
-// Both folder formats behind one name, for the suites that hold for either, and what such tests need.
+// What the suites run over, behind one name each, and what such tests need.
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { useMultiFileAuthState, useNativeAuthState } from '../../index.js'
+import { customBackends } from './custom.mjs'
 
+/** The two folder formats. */
 export const backends = [
   { name: 'multi-file', open: useMultiFileAuthState, opener: 'useMultiFileAuthState' },
   { name: 'native', open: useNativeAuthState, opener: 'useNativeAuthState' },
 ]
+
+/** Whatever holds an account's state. */
+export const stores = [...backends, ...customBackends]
 
 const deferred = new WeakMap()
 

@@ -16,6 +16,7 @@ import {
   BufferJSON,
   initAuthCreds,
   migrateAuthState,
+  useCustomAuthState,
   useMultiFileAuthState,
   useNativeAuthState,
 } from 'baileys-native-auth'
@@ -28,6 +29,7 @@ import type {
   AuthStateHandle,
   AuthStateLogger,
   AuthStateOptions,
+  CustomBackend,
   MigrateResult,
   MultiFileAuthStateOptions,
   NativeAuthStateOptions,
@@ -126,6 +128,36 @@ export async function handlesAreDisposable() {
   const disposable: AsyncDisposable = handle
   await disposable[Symbol.asyncDispose]()
   await handle.close()
+}
+
+export async function customBackendsAreTyped() {
+  const values = new Map<string, unknown>()
+  let stored: AuthenticationCreds | undefined
+  const narrow: CustomBackend = {
+    loadCredentials: async () => stored,
+    saveCredentials: creds => void (stored = creds),
+    loadKeys: (type, id) => values.get(`${type} ${id}`),
+    saveKeys: async (type, id, value) => void values.set(`${type} ${id}`, value),
+    deleteKeys: (type, id) => values.delete(`${type} ${id}`),
+  }
+  const wide: CustomBackend<{ account: number }> = {
+    loadCredentials: ({ account }) => (account === 1 ? stored : null),
+    saveCredentials: (creds, { account }) => void (account === 1 && (stored = creds)),
+    loadKeysMany: async (type, ids, context) => new Map(ids.map(id => [id, values.get(`${context.account} ${type} ${id}`)])),
+    commit: async data => void Object.entries(data),
+    async *listKeys(type) {
+      yield type
+    },
+  }
+  const states: BaileysState[] = [
+    (await useCustomAuthState(narrow)).state,
+    (await useCustomAuthState(wide, { account: 1 }, { create: false, proto })).state,
+  ]
+  // @ts-expect-error nothing saves keys
+  const half: CustomBackend = { loadCredentials: () => null, saveCredentials() {}, loadKeys: () => null }
+  // @ts-expect-error another context
+  await useCustomAuthState(wide, { account: '1' })
+  return { states, half }
 }
 
 export async function migrationSaysWhatItDid() {

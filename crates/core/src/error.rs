@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backend::Thrown;
+
 /// What went wrong, for programs. `Code::name` is what JavaScript sees after `ERR_AUTH_`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -42,6 +44,12 @@ pub enum Code {
     Closed,
     /// The source of a migration was written while it was read.
     Changed,
+    /// An account was moved, and its source was used again since.
+    Diverged,
+    /// The caller gave up.
+    Aborted,
+    /// A backend did not answer in time.
+    Timeout,
 }
 
 impl Code {
@@ -66,7 +74,38 @@ impl Code {
             Code::Fenced => "FENCED",
             Code::Closed => "CLOSED",
             Code::Changed => "CHANGED",
+            Code::Diverged => "DIVERGED",
+            Code::Aborted => "ABORTED",
+            Code::Timeout => "TIMEOUT",
         }
+    }
+
+    /// The code with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        const ALL: [Code; 20] = [
+            Code::InvalidArg,
+            Code::Corrupt,
+            Code::Locked,
+            Code::NotADirectory,
+            Code::WrongFormat,
+            Code::NotMigrated,
+            Code::Incomplete,
+            Code::Exists,
+            Code::UnsupportedVersion,
+            Code::Io,
+            Code::Full,
+            Code::Failed,
+            Code::Gone,
+            Code::Stale,
+            Code::Fenced,
+            Code::Closed,
+            Code::Changed,
+            Code::Diverged,
+            Code::Aborted,
+            Code::Timeout,
+        ];
+        ALL.into_iter().find(|code| code.name() == name)
     }
 }
 
@@ -97,6 +136,8 @@ pub struct Details {
     pub text: Option<String>,
     /// It is not known whether the call took effect.
     pub outcome_unknown: bool,
+    /// What a custom backend threw.
+    pub thrown: Option<Arc<Thrown>>,
 }
 
 /// A failure. Cheap to clone: one failed commit rejects many calls.
@@ -123,6 +164,7 @@ impl Error {
             cause: None,
             text: None,
             outcome_unknown: false,
+            thrown: None,
         }))
     }
 
@@ -162,9 +204,12 @@ impl Error {
         self
     }
 
-    /// The same failure, about this file or folder.
+    /// The same failure, about this file or folder; an empty path is none.
     #[must_use]
     pub fn at(self, path: &Path) -> Self {
+        if path.as_os_str().is_empty() {
+            return self;
+        }
         self.with(|details| details.path = Some(path.display().to_string()))
     }
 
@@ -181,6 +226,12 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// Whether a store cannot go on after it, whatever call met it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.code(), Code::Gone | Code::Fenced | Code::Failed)
     }
 
     /// All that is known.

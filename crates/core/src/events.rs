@@ -36,7 +36,7 @@ pub struct Event {
     pub event: &'static str,
     /// How much it matters.
     pub level: Level,
-    /// The file or folder.
+    /// The file or folder, or `custom backend`.
     pub path: String,
     /// For people.
     pub message: String,
@@ -64,6 +64,7 @@ impl Event {
     }
 
     fn new(event: &'static str, level: Level, path: &Path, message: String) -> Self {
+        let path = if path.as_os_str().is_empty() { Path::new("custom backend") } else { path };
         Self { event, level, path: path.display().to_string(), message, numbers: Vec::new() }
     }
 

@@ -63,6 +63,12 @@ impl Key {
             .of_key(&key_type, &id))
     }
 
+    /// The same key in a store that has no file names: two ids are two keys, whatever names they would make.
+    #[must_use]
+    pub fn exact(self) -> Self {
+        Self { stem: format!("{}\0{}", self.key_type, self.id), ..self }
+    }
+
     /// A key by the stem of its file name: the longest known type, else what stands before the first dash.
     /// `None` without a dash.
     #[must_use]

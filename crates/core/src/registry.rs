@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use auth_log::fs::{DiskFs, FileId};
 
-use crate::backend::{FolderBackend, FolderOptions, hold, judge};
+use crate::backend::{Calls, CustomBackend, FolderBackend, FolderOptions, Format, closed, hold, judge};
 use crate::error::{Code, Error, Result};
 use crate::events::{Listener, Listeners};
 use crate::folder::{Folder, no_account};
 use crate::runtime::{Lane, run};
 use crate::store::{NotOpened, Opened, Store};
 
-/// The store of one folder, if it is open; the lock is held while it is being opened.
-type Slot = Arc<tokio::sync::Mutex<Weak<Store>>>;
+/// The store of one account, if it is open; the lock is held while it is being opened.
+pub type Slot = Arc<tokio::sync::Mutex<Weak<Store>>>;
 
 static SLOTS: LazyLock<Mutex<Slots>> = LazyLock::new(Mutex::default);
 
@@ -91,7 +91,7 @@ async fn open_held(
             store.released().await;
             make(folder, options).await
         }
-        Some(store) if store.format() == options.format => Ok(store),
+        Some(store) if store.format() == Some(options.format) => Ok(store),
         Some(store) => Err(other_format(folder, options, &store).await),
         None => make(folder, options).await,
     };
@@ -107,7 +107,7 @@ async fn open_held(
 async fn make(folder: Arc<Folder>, options: &FolderOptions) -> Result<Arc<Store>> {
     let (path, listeners) = (folder.path.clone(), folder.events.clone());
     let backend = FolderBackend::open(folder, options.clone()).await?;
-    let store = Store::new(Arc::new(backend), options.format, path, listeners);
+    let store = Store::new(Arc::new(backend), Some(options.format), path, listeners);
     store.look_after()?;
     Ok(store)
 }
@@ -119,7 +119,7 @@ async fn other_format(folder: Arc<Folder>, options: &FolderOptions, store: &Stor
     match verdict {
         Ok(Err(error)) | Err(error) => error,
         Ok(Ok(())) => {
-            let (path, open) = (folder.path.display(), store.format().name());
+            let (path, open) = (folder.path.display(), store.format().map_or("", Format::name));
             Error::new(
                 Code::WrongFormat,
                 format!("{path} is open in this process as {open}: close that first"),
@@ -127,4 +127,52 @@ async fn other_format(folder: Arc<Folder>, options: &FolderOptions, store: &Stor
             .at(&folder.path)
         }
     }
+}
+
+/// Opens an account of a custom backend: another handle of the store that is open, or a new store over the backend with
+/// this number.
+///
+/// # Errors
+/// What `loadCredentials` failed with; `Io` with `ENOENT` where nothing is stored and `create` is false.
+pub async fn open_custom(
+    listener: Listener,
+    slot: Slot,
+    calls: Arc<Calls>,
+    number: u32,
+    create: bool,
+) -> Result<Opened> {
+    let listeners = Listeners::default();
+    listeners.add(&listener);
+    let mut backend = Some(CustomBackend::new(calls, number, listeners.clone()));
+    loop {
+        let mut open = slot.lock().await;
+        let store = match open.upgrade() {
+            Some(store) if !store.is_finished() => store,
+            finished => {
+                if let Some(store) = finished {
+                    store.released().await;
+                }
+                // Taken once: a store made here and finished at once ends the loop.
+                let Some(backend) = backend.take() else { return Err(closed()) };
+                let store = Store::new(Arc::new(backend), None, PathBuf::new(), listeners.clone());
+                *open = Arc::downgrade(&store);
+                store
+            }
+        };
+        let opened = store.open(listener.clone()).await;
+        match opened {
+            Ok(opened) if opened.creds.is_none() && !create => return Err(nothing_stored()),
+            Ok(opened) => return Ok(opened),
+            Err(NotOpened::Failed(error)) => return Err(error),
+            Err(NotOpened::Finished) if backend.is_none() => {
+                return Err(store.ended_with().unwrap_or_else(closed));
+            }
+            Err(NotOpened::Finished) => {}
+        }
+    }
+}
+
+fn nothing_stored() -> Error {
+    let message = "no account is stored (loadCredentials gave none): check the context; nothing was made";
+    Error::new(Code::Io, message).with(|details| details.errno = Some("ENOENT".to_owned()))
 }

@@ -182,7 +182,7 @@ fn store_with(together: bool, interval: bool) -> (Arc<Store>, Arc<Told>) {
     });
     let format = if together { Format::Native } else { Format::MultiFile };
     let backend = Arc::new(Fake(told.clone()));
-    (Store::new(backend, format, PathBuf::from("/fake"), Listeners::default()), told)
+    (Store::new(backend, Some(format), PathBuf::from("/fake"), Listeners::default()), told)
 }
 
 /// The answer to a call, which must come, and come once.

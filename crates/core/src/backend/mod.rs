@@ -2,6 +2,7 @@
 //! commits and lists keys. Order, pending writes, handles and identities are the store's.
 
 mod account;
+mod custom;
 mod folder;
 mod multi_file;
 mod native;
@@ -22,6 +23,7 @@ use crate::maintenance::Compacted;
 use crate::value::Value;
 
 pub use account::{Account, Judged, judge, judge_format, shell_quoted};
+pub use custom::{Answer, Call, Calls, CustomBackend, Question, Thrown};
 pub use folder::{FolderBackend, FolderOptions, hold};
 pub use native::{FLAG_PLAIN, Locking, lock_store};
 

@@ -103,7 +103,7 @@ pub async fn migrate(plan: Plan) -> Result<Report> {
     })
     .await??;
     let open = match id {
-        Some(id) => registry::open_store(id).await.map(|store| store.format()),
+        Some(id) => registry::open_store(id).await.and_then(|store| store.format()),
         None => None,
     };
     if let Some(open) = open.filter(|format| plan.lock_source && *format == Format::Native) {

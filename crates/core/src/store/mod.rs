@@ -148,8 +148,10 @@ pub struct Store {
     fails_together: bool,
     /// As [`Backend::synced_at_commit`].
     synced_at_commit: bool,
-    format: Format,
+    /// `None`: not a folder.
+    format: Option<Format>,
     listeners: Listeners,
+    /// Empty: not a folder.
     path: PathBuf,
     state: Mutex<State>,
     burst: Burst,
@@ -162,9 +164,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store over an opened backend, without handles yet.
+    /// A store over an opened backend, without handles yet. One that is no folder has no format and an empty path.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>, format: Format, path: PathBuf, listeners: Listeners) -> Arc<Self> {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        format: Option<Format>,
+        path: PathBuf,
+        listeners: Listeners,
+    ) -> Arc<Self> {
         Arc::new(Self {
             fails_together: backend.fails_together(),
             synced_at_commit: backend.synced_at_commit(),
@@ -191,9 +198,9 @@ impl Store {
         })
     }
 
-    /// How its keys are stored.
+    /// How its keys are stored; `None` when it is no folder.
     #[must_use]
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> Option<Format> {
         self.format
     }
 
@@ -201,6 +208,15 @@ impl Store {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         !matches!(self.state().phase, Phase::Running)
+    }
+
+    /// Why it has ended, unless it was only closed.
+    #[must_use]
+    pub fn ended_with(&self) -> Option<Error> {
+        match &self.state().phase {
+            Phase::Failed(error) | Phase::Gone(error) => Some(error.clone()),
+            Phase::Running | Phase::Closed => None,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -334,6 +350,15 @@ impl Handle {
                 self.store.enqueue(state, Call::Write(call));
             }
         }
+    }
+
+    /// A key of this store.
+    ///
+    /// # Errors
+    /// `InvalidArg` when a folder could not hold it: every account can be moved to one.
+    pub fn key(&self, key_type: impl Into<String>, id: impl Into<String>) -> Result<Key> {
+        let key = Key::new(key_type, id)?;
+        Ok(if self.store.format.is_some() { key } else { key.exact() })
     }
 
     /// Whether a small write would be answered within microseconds: its thread is awake, and waits for no disk.

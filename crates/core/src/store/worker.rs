@@ -145,11 +145,13 @@ async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     let (results, mut fatal): (Vec<Result<()>>, Option<Error>) = match outcome {
         Ok(results) => {
             let mut errors = results.iter().filter_map(|result| result.as_ref().err());
-            let fatal = errors.find(|error| store.fails_together && is_latching(error)).cloned();
+            let fatal = errors
+                .find(|error| error.is_final() || (store.fails_together && is_latching(error)))
+                .cloned();
             (results, fatal)
         }
         Err(error) => {
-            let fatal = is_final(&error).then(|| error.clone());
+            let fatal = error.is_final().then(|| error.clone());
             (calls.iter().map(|_| Err(error.clone())).collect(), fatal)
         }
     };
@@ -279,13 +281,8 @@ fn writes_behind(state: &mut State) -> Vec<WriteCall> {
     behind
 }
 
-/// After this the store cannot go on, whatever call met it.
-fn is_final(error: &Error) -> bool {
-    matches!(error.code(), Code::Gone | Code::Fenced | Code::Failed)
-}
-
 fn is_latching(error: &Error) -> bool {
-    matches!(error.code(), Code::Io | Code::Failed)
+    error.code() == Code::Io
 }
 
 /// From here on this store takes no writes (failed) or nothing (gone).
@@ -314,7 +311,22 @@ fn failed_before(error: &Error) -> Error {
     .with(|details| {
         details.path = first.path.clone();
         details.cause = first.cause.clone();
+        details.thrown = first.thrown.clone();
     })
+}
+
+/// A read, too, may find out that somebody else has the store.
+async fn end_if_final(store: &Store, error: Option<&Error>) {
+    let Some(error) = error.filter(|error| error.is_final()) else { return };
+    let first = {
+        let mut state = store.state();
+        let first = refusal(&state).is_none();
+        end(&mut state, error);
+        first
+    };
+    if first {
+        let_go(store).await;
+    }
 }
 
 /// Closes files where that may take its time.
@@ -374,7 +386,7 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
             Err(error) => Err(error),
         },
     };
-    let fatal = result.as_ref().err().filter(|error| is_final(error));
+    let fatal = result.as_ref().err().filter(|error| error.is_final());
     {
         let mut state = store.state();
         match (&result, fatal) {
@@ -398,10 +410,14 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
 
 async fn one(store: &Arc<Store>, call: Call) {
     match call {
-        Call::List { key_type, reply } => reply(match store.backend() {
-            Ok(backend) => backend.list(key_type).await,
-            Err(error) => Err(error),
-        }),
+        Call::List { key_type, reply } => {
+            let listed = match store.backend() {
+                Ok(backend) => backend.list(key_type).await,
+                Err(error) => Err(error),
+            };
+            end_if_final(store, listed.as_ref().err()).await;
+            reply(listed);
+        }
         Call::Open { listener, reply } => reply(open(store, listener).await),
         Call::Close { listener, object, reply } => {
             let result = close(store, &listener, object).await;
@@ -457,7 +473,7 @@ fn settle_open(
             let handle = Handle { store: store.clone(), listener, object, closed: AtomicBool::new(false) };
             return (Ok(Opened { handle, creds, object }), false);
         }
-        Some(Err(error)) if is_final(&error) => {
+        Some(Err(error)) if error.is_final() => {
             end(&mut state, &error);
             Err(NotOpened::Finished)
         }
@@ -479,7 +495,7 @@ async fn look(store: &Arc<Store>) {
     }
     // A look that fails otherwise is no evidence of anything.
     if let Err(error) = backend.look().await
-        && is_final(&error)
+        && error.is_final()
     {
         end(&mut store.state(), &error);
         let_go(store).await;
@@ -567,6 +583,8 @@ async fn read_on(store: Arc<Store>, mut guard: OnPanic) {
         match found {
             Err(error) => calls.into_iter().for_each(|call| (call.reply)(Err(error.clone()))),
             Ok(found) => {
+                let errors = || found.iter().filter_map(|found| found.as_ref().err());
+                end_if_final(&store, errors().find(|error| error.is_final())).await;
                 let mut found = found.into_iter();
                 for call in calls {
                     let missing = || Err(Error::internal("a read without an answer"));

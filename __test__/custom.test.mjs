@@ -1,0 +1,528 @@
+// `useCustomAuthState`: what a backend that the user wrote is asked, and what becomes of its errors.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import {
+  AuthFileCorruptError, AuthStateError, backupAuthState, compactAuthState, deleteAuthState, initAuthCreds, useCustomAuthState,
+} from '../index.js'
+import { run } from './support/children.mjs'
+import { rc14 } from './support/rc14.mjs'
+import { collect, defer, rejection } from './support/stores.mjs'
+
+/** A narrow backend over a Map which writes down every call; `fail(name, args)` may throw. */
+function mapBackend({ fail = () => {}, creds, ...more } = {}) {
+  const backend = {
+    calls: [],
+    keys: new Map(),
+    creds,
+    fail,
+    loadCredentials: (...args) => called('loadCredentials', args, () => backend.creds),
+    saveCredentials: (...args) => called('saveCredentials', args, () => void (backend.creds = args[0])),
+    loadKeys: (...args) => called('loadKeys', args, () => backend.keys.get(`${args[0]} ${args[1]}`)),
+    saveKeys: (...args) => called('saveKeys', args, () => void backend.keys.set(`${args[0]} ${args[1]}`, args[2])),
+    deleteKeys: (...args) => called('deleteKeys', args, () => void backend.keys.delete(`${args[0]} ${args[1]}`)),
+    ...more,
+  }
+  const called = async (name, args, act) => {
+    backend.calls.push([name, ...args])
+    await backend.fail(name, args)
+    return act()
+  }
+  return backend
+}
+
+async function open(t, backend, context, options) {
+  const handle = await useCustomAuthState(backend, context, options)
+  defer(t, () => handle.close().catch(() => {}))
+  return { ...handle, handle, keys: handle.state.keys }
+}
+
+const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
+const coded = (code, message = 'of its own') => Object.assign(new Error(message), { code })
+
+test('what is missing is named, at the call', async () => {
+  const whole = { loadCredentials() {}, saveCredentials() {}, loadKeys() {}, saveKeys() {}, deleteKeys() {} }
+  const cases = [
+    [undefined, /backend must be an object/], [null, /backend must be/], ['x', /backend must be/],
+    [{}, /loadCredentials, saveCredentials, loadKeys \(or loadKeysMany\), saveKeys \(or commit\), deleteKeys \(or commit\)/],
+    [{ ...whole, saveCredentials: undefined }, /no function saveCredentials$/],
+    [{ ...whole, loadKeys: 5 }, /no function loadKeys \(or loadKeysMany\)$/],
+    [{ ...whole, deleteKeys: null }, /no function deleteKeys \(or commit\)$/],
+  ]
+  for (const [backend, message] of cases) {
+    const error = await rejection(() => useCustomAuthState(backend))
+    assert.ok(error instanceof TypeError)
+    assert.equal(error.code, 'ERR_AUTH_INVALID_ARG')
+    assert.match(error.message, message)
+  }
+  const error = await rejection(() => useCustomAuthState(whole, undefined, { lock: false }))
+  assert.match(error.message, /unknown option 'lock'/)
+})
+
+test('the context comes last, and an undefined one is not passed; narrow forms get one key at a time', async t => {
+  for (const context of [undefined, 'account 1', { account: 2 }, 0]) {
+    const backend = mapBackend({ listKeys: (...args) => (backend.calls.push(['listKeys', ...args]), ['a']), close: (...args) => void backend.calls.push(['close', ...args]) })
+    const last = context === undefined ? [] : [context]
+    const { keys, saveCreds, state, close } = await open(t, backend, context)
+    await saveCreds()
+    await keys.set({ session: { a: { n: 1 } } })
+    await keys.get('session', ['a', 'b'])
+    await keys.set({ session: { a: null } })
+    await collect(keys.listIds('session'))
+    await close()
+    assert.deepEqual(backend.calls, [
+      ['loadCredentials', ...last],
+      ['saveCredentials', JSON.parse(JSON.stringify(state.creds, rc14.BufferJSON.replacer), rc14.BufferJSON.reviver), ...last],
+      ['saveKeys', 'session', 'a', { n: 1 }, ...last],
+      ['loadKeys', 'session', 'a', ...last],
+      ['loadKeys', 'session', 'b', ...last],
+      ['deleteKeys', 'session', 'a', ...last],
+      ['listKeys', 'session', ...last],
+      ['close', ...last],
+    ])
+  }
+})
+
+test('the widest form that is there is called, and no other', async t => {
+  const calls = []
+  const note = (name, value) => (...args) => (calls.push([name, ...args]), value)
+  const backend = {
+    ...mapBackend(),
+    loadKeys: note('loadKeys'), saveKeys: note('saveKeys'), deleteKeys: note('deleteKeys'),
+    loadKeysMany: note('loadKeysMany', { a: { n: 1 }, b: null, c: undefined, never: 'asked for' }),
+    commit: note('commit'), clear: note('clear'), listKeys: note('listKeys', new Set(['a', 'a', 1])),
+  }
+  const { keys } = await open(t, backend, 'me')
+  assert.deepEqual(await keys.get('session', ['a', 'b', 'c', 'constructor']), { a: { n: 1 }, b: null, c: null, constructor: null })
+  await keys.set({ session: { x: { n: 1 }, y: 0 }, 'pre-key': { 1: 'p' } })
+  await keys.set({})
+  await keys.clear()
+  assert.deepEqual(await collect(keys.listIds('session')), ['a', '1'])
+  assert.deepEqual(calls, [
+    ['loadKeysMany', 'session', ['a', 'b', 'c', 'constructor'], 'me'],
+    ['commit', { session: { x: { n: 1 }, y: null }, 'pre-key': { 1: 'p' } }, 'me'],
+    ['clear', 'me'],
+    ['listKeys', 'session', 'me'],
+  ])
+})
+
+test('functions are called on the backend: a class with private fields does', async t => {
+  class Backend {
+    #creds
+    #keys = new Map()
+    loadCredentials() { return this.#creds }
+    saveCredentials(creds) { this.#creds = creds }
+    loadKeysMany(type, ids) { return new Map(ids.map(id => [id, this.#keys.get(type + id)])) }
+    commit(data) {
+      for (const type in data) for (const id in data[type]) this.#keys.set(type + id, data[type][id])
+    }
+  }
+  const { keys } = await open(t, new Backend())
+  await keys.set({ session: { a: { n: 1 } } })
+  assert.deepEqual(await keys.get('session', ['a', 'b']), { a: { n: 1 }, b: null })
+})
+
+test("values cross as Baileys' own objects, each side's its own", async t => {
+  const backend = mapBackend()
+  const { keys, state, saveCreds } = await open(t, backend)
+  const keyData = Buffer.from('a key of the app state')
+  const stored = rc14.proto.Message.AppStateSyncKeyData.fromObject({ keyData, timestamp: 17, fingerprint: { rawId: 1, currentIndex: 2, deviceIndexes: [3] } })
+  const pair = { public: Buffer.alloc(32, 1), private: new Uint8Array(32).fill(2) }
+  await keys.set({ 'app-state-sync-key': { AAAA: stored }, 'pre-key': { 1: pair } })
+  await saveCreds()
+  assert.deepEqual(backend.keys.get('app-state-sync-key AAAA'), { keyData, fingerprint: { rawId: 1, currentIndex: 2, deviceIndexes: [3] }, timestamp: 17 })
+  assert.deepEqual(backend.keys.get('pre-key 1'), { public: Buffer.alloc(32, 1), private: Buffer.alloc(32, 2) })
+  assert.ok(Buffer.isBuffer(backend.creds.noiseKey.private))
+  assert.notEqual(backend.creds, state.creds)
+
+  const got = (await keys.get('pre-key', ['1']))['1']
+  got.public.fill(9)
+  assert.deepEqual((await keys.get('pre-key', ['1']))['1'].public, Buffer.alloc(32, 1))
+  assert.deepEqual(backend.keys.get('pre-key 1').public, Buffer.alloc(32, 1))
+  assert.deepEqual((await keys.get('app-state-sync-key', ['AAAA'])).AAAA.keyData, keyData)
+  const { keys: typed } = await open(t, backend, undefined, { proto: rc14.proto })
+  const instance = (await typed.get('app-state-sync-key', ['AAAA'])).AAAA
+  assert.ok(instance instanceof rc14.proto.Message.AppStateSyncKeyData)
+  assert.deepEqual(instance.toJSON(), stored.toJSON())
+})
+
+test('a backend that keeps plain JSON gives Buffers back all the same', async t => {
+  const texts = new Map()
+  const { keys } = await open(t, mapBackend({
+    loadKeys: (type, id) => JSON.parse(texts.get(type + id) ?? 'null'),
+    saveKeys: (type, id, value) => void texts.set(type + id, JSON.stringify(value)),
+  }))
+  await keys.set({ 'identity-key': { a: Buffer.from([1, 2, 3]) } })
+  assert.match(texts.get('identity-keya'), /\[1,2,3\]/)
+  assert.deepEqual(await keys.get('identity-key', ['a']), { a: Buffer.from([1, 2, 3]) })
+})
+
+test('a set that fails half way is undone, whichever call fails, and the next one starts from there', async t => {
+  const backend = mapBackend()
+  const { keys } = await open(t, backend)
+  await keys.set({ session: { a: { n: 1 } } })
+  await keys.set({ 'pre-key': { 1: { n: 1 } } })
+  const state = () => Object.fromEntries([...backend.keys].sort())
+  const before = structuredClone(state())
+  // Four writes, of which the third deletes.
+  const half = { session: { a: { n: 2 }, b: { n: 2 } }, 'pre-key': { 1: null, 2: { n: 2 } } }
+  for (let failing = 1; failing <= 4; failing++) {
+    for (const applied of [false, true]) {
+      const thrown = new Error('no room')
+      let writes = 0
+      backend.fail = (name, [type, id, value]) => {
+        if (!['saveKeys', 'deleteKeys'].includes(name) || ++writes !== failing) return
+        // What failed may have happened.
+        if (applied && name === 'saveKeys') backend.keys.set(`${type} ${id}`, value)
+        if (applied && name === 'deleteKeys') backend.keys.delete(`${type} ${id}`)
+        throw thrown
+      }
+      backend.calls = []
+      const error = await rejection(() => keys.set(half))
+      assert.ok(error instanceof AuthStateError)
+      assert.equal(error.code, 'ERR_AUTH_IO')
+      assert.equal(error.cause, thrown)
+      assert.equal(error.outcome, undefined)
+      assert.match(error.message, /(saveKeys|deleteKeys) of the custom backend failed: no room/)
+      assert.ok(error.type && error.id)
+      assert.deepEqual(state(), before, `write ${failing}`)
+      const made = backend.calls.filter(([name]) => name !== 'loadKeys')
+      assert.equal(made.length, failing * 2, 'the rest is not made, those made and the failed one are undone')
+      assert.deepEqual(await keys.get('session', ['a', 'b']), { a: { n: 1 }, b: null })
+    }
+  }
+  backend.fail = () => {}
+  await keys.set(half)
+  assert.deepEqual(state(), { 'pre-key 2': { n: 2 }, 'session a': { n: 2 }, 'session b': { n: 2 } })
+})
+
+test('when the undoing fails too, the outcome is unknown and the cause has both', async t => {
+  const backend = mapBackend()
+  const { keys } = await open(t, backend)
+  await keys.set({ session: { a: { n: 1 }, b: { n: 1 } } })
+  const [first, second] = [new Error('no room'), new Error('connection lost')]
+  for (let undoing = 1; undoing <= 2; undoing++) {
+    let writes = 0
+    backend.fail = name => {
+      if (name !== 'saveKeys') return
+      writes++
+      if (writes === 2) throw first
+      if (writes === 2 + undoing) throw second
+    }
+    const error = await rejection(() => keys.set({ session: { a: { n: 2 }, b: { n: 2 } } }))
+    assert.equal(error.outcome, 'unknown')
+    assert.equal(error.code, 'ERR_AUTH_IO')
+    assert.ok(error.cause instanceof AggregateError)
+    assert.deepEqual(error.cause.errors, [first, second])
+    assert.equal(writes, 4, 'the other undoing is tried all the same')
+    backend.fail = () => {}
+    await keys.set({ session: { a: { n: 1 }, b: { n: 1 } } })
+  }
+})
+
+test('when a value cannot be loaded beforehand, nothing is written at all', async t => {
+  const backend = mapBackend()
+  const { keys } = await open(t, backend)
+  const thrown = new Error('timeout')
+  for (const id of ['a', 'b', 'c']) {
+    backend.fail = (name, args) => {
+      if (name === 'loadKeys' && args[1] === id) throw thrown
+    }
+    backend.calls = []
+    const error = await rejection(() => keys.set({ session: { a: 1, b: 2, c: null } }))
+    assert.equal(error.cause, thrown)
+    assert.ok(!backend.calls.some(([name]) => name === 'saveKeys' || name === 'deleteKeys'))
+  }
+})
+
+test('a set of one key loads nothing; a delete reaches the backend whether or not it has the key', async t => {
+  const backend = mapBackend()
+  const { keys } = await open(t, backend)
+  backend.calls = []
+  await keys.set({ session: { a: { n: 1 } } })
+  await keys.set({ session: { never: null } })
+  assert.deepEqual(backend.calls.map(([name, , id]) => [name, id]), [['saveKeys', 'a'], ['deleteKeys', 'never']])
+})
+
+test('what is queued behind a failed commit is tried, in order, and an error latches nothing', async t => {
+  const commits = []
+  const backend = mapBackend({
+    async commit({ session }) {
+      await sleep(1)
+      commits.push(session.a)
+      if (session.a % 3 === 0) throw coded('ECONNRESET', `no ${session.a}`)
+    },
+  })
+  const { keys } = await open(t, backend)
+  const sets = Array.from({ length: 10 }, (_, n) => keys.set({ session: { a: n + 1 } }))
+  const outcomes = await Promise.allSettled(sets)
+  assert.deepEqual(outcomes.map(({ status }) => status), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(n => (n % 3 ? 'fulfilled' : 'rejected')))
+  assert.deepEqual(commits, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+  assert.equal(outcomes[2].reason.cause.code, 'ECONNRESET')
+})
+
+test('a load that fails is an error, never missing and never a new identity', async t => {
+  for (const fails of [() => { throw new Error('down') }, async () => { throw new Error('down') }, () => Promise.reject('down')]) {
+    const backend = mapBackend({ loadCredentials: fails, loadKeys: fails })
+    const error = await rejection(() => useCustomAuthState(backend))
+    assert.equal(error.code, 'ERR_AUTH_IO')
+    assert.match(error.message, /loadCredentials of the custom backend failed: down/)
+    assert.deepEqual(backend.calls, [])
+    const { keys } = await open(t, { ...backend, loadCredentials: () => null })
+    assert.match((await rejection(() => keys.get('session', ['a']))).message, /loadKeys of the custom backend failed: down/)
+  }
+  const odd = ['x', 5, {}, [], true, { ...initAuthCreds(), signedIdentityKey: undefined }]
+  for (const creds of odd) {
+    const backend = mapBackend({ creds })
+    const error = await rejection(() => useCustomAuthState(backend))
+    assert.ok(error instanceof AuthFileCorruptError, `${error.stack}`)
+    assert.ok(!backend.calls.some(([name]) => name === 'saveCredentials'))
+  }
+  const { keys } = await open(t, mapBackend({ loadKeys: undefined, loadKeysMany: () => undefined }))
+  assert.equal((await rejection(() => keys.get('session', ['a']))).code, 'ERR_AUTH_CORRUPT')
+  const bad = await open(t, mapBackend({ loadKeys: () => 5n }))
+  assert.equal((await rejection(() => bad.keys.get('session', ['a']))).code, 'ERR_AUTH_CORRUPT')
+})
+
+test('without an account and without create nothing is made; with it a fresh identity is not saved unasked', async t => {
+  const backend = mapBackend()
+  const error = await rejection(() => useCustomAuthState(backend, undefined, { create: false }))
+  assert.equal(error.code, 'ERR_AUTH_IO')
+  assert.equal(error.errno, 'ENOENT')
+  const { state, saveCreds } = await open(t, backend)
+  assert.ok(!backend.calls.some(([name]) => name === 'saveCredentials'))
+  state.creds.me = { id: '1@s.whatsapp.net' }
+  await saveCreds()
+  assert.deepEqual(backend.creds.me, { id: '1@s.whatsapp.net' })
+})
+
+test('creds without identity keys are not saved', async t => {
+  const backend = mapBackend()
+  const { state, saveCreds } = await open(t, backend)
+  state.creds = {}
+  const error = await rejection(saveCreds)
+  assert.ok(error instanceof TypeError)
+  assert.equal(error.code, 'ERR_AUTH_INVALID_ARG')
+})
+
+test('no STALE: who owns it is for the backend to judge', async t => {
+  const backend = mapBackend()
+  const { keys, saveCreds } = await open(t, backend)
+  await saveCreds()
+  backend.creds = initAuthCreds()
+  await saveCreds()
+  await keys.set({ session: { a: 1 } })
+})
+
+test('an error with a code of ours keeps it; FENCED, GONE and FAILED end the handle, and opening again is a new start', async t => {
+  for (const code of ['ERR_AUTH_FULL', 'ERR_AUTH_TIMEOUT', 'ERR_AUTH_LOCKED']) {
+    const { keys } = await open(t, mapBackend({ saveKeys: () => { throw coded(code) } }))
+    const error = await rejection(() => keys.set({ session: { a: 1 } }))
+    assert.equal(error.code, code)
+    assert.equal(error.message, 'of its own')
+    await keys.set({ session: { a: null } })
+  }
+  for (const code of ['ERR_AUTH_FENCED', 'ERR_AUTH_GONE', 'ERR_AUTH_FAILED']) {
+    for (const meets of ['commit', 'loadKeys', 'saveCredentials', 'listKeys']) {
+      const thrown = coded(code)
+      let lost = true
+      const fail = () => { if (lost) throw thrown }
+      const backend = mapBackend({ commit: () => {}, listKeys: () => [] })
+      for (const name of [meets]) {
+        const whole = backend[name]
+        backend[name] = (...args) => (fail(), whole(...args))
+      }
+      const { keys, saveCreds } = await open(t, backend, code + meets)
+      const calls = {
+        commit: () => keys.set({ session: { a: 1 } }), loadKeys: () => keys.get('session', ['a']),
+        saveCredentials: saveCreds, listKeys: () => collect(keys.listIds('session')),
+      }
+      const error = await rejection(calls[meets])
+      assert.equal(error.code, code, meets)
+      assert.equal(error.cause, thrown)
+      // It cannot go on, and says so without asking again.
+      lost = false
+      const after = await rejection(() => keys.set({ session: { a: 2 } }))
+      assert.equal(after.code, code)
+      const again = await open(t, backend, code + meets)
+      await again.keys.set({ session: { a: 3 } })
+    }
+  }
+  const refused = coded('ERR_AUTH_FENCED')
+  const error = await rejection(() => useCustomAuthState(mapBackend({ loadCredentials: () => { throw refused } })))
+  assert.equal(error.code, 'ERR_AUTH_FENCED')
+  assert.equal(error.cause, refused)
+})
+
+test('what ends a handle reaches onFatal, once, whoever meets it first', async t => {
+  for (const code of ['ERR_AUTH_FENCED', 'ERR_AUTH_GONE', 'ERR_AUTH_FAILED']) {
+    const thrown = coded(code)
+    const told = []
+    const options = { onFatal: error => told.push(error), logger: quiet }
+    const { keys } = await open(t, mapBackend({ saveKeys: () => { throw thrown } }), undefined, options)
+    // Nobody awaits it.
+    keys.set({ session: { a: 1 } }).catch(() => {})
+    for (let i = 0; told.length === 0 && i < 200; i++) await sleep(5)
+    await rejection(() => keys.set({ session: { a: 2 } }))
+    await sleep(20)
+    assert.deepEqual(told.map(error => [error.code, error.cause]), [[code, thrown]])
+  }
+  const told = []
+  const { keys } = await open(t, mapBackend({ saveKeys: () => { throw coded('ERR_AUTH_LOCKED') } }), undefined, { onFatal: error => told.push(error), logger: quiet })
+  await rejection(() => keys.set({ session: { a: 1 } }))
+  await sleep(20)
+  assert.deepEqual(told, [])
+})
+
+test('an outcome that the backend does not know is said', async t => {
+  const { keys } = await open(t, mapBackend({ commit: () => { throw Object.assign(new Error('lost'), { outcome: 'unknown' }) } }))
+  assert.equal((await rejection(() => keys.set({ session: { a: 1 } }))).outcome, 'unknown')
+})
+
+test('without listKeys list and clear say so; with it and no clear, what this store knows of is deleted', async t => {
+  const { keys } = await open(t, mapBackend())
+  for (const call of [() => collect(keys.listIds('session')), () => collect(keys.list('session')), () => keys.clear()]) {
+    const error = await rejection(call)
+    assert.ok(error instanceof TypeError)
+    assert.equal(error.code, 'ERR_AUTH_INVALID_ARG')
+    assert.match(error.message, /no function (listKeys|clear)/)
+  }
+  const backend = mapBackend({
+    listKeys: type => [...backend.keys.keys()].filter(key => key.startsWith(`${type} `)).map(key => key.slice(type.length + 1)),
+  })
+  const listing = await open(t, backend)
+  await listing.keys.set({ session: { a: 1, b: 2 }, mine: { x: 1 } })
+  await listing.keys.clear()
+  assert.deepEqual([...backend.keys], [])
+})
+
+test('handles of one backend and context share their creds and their order; of another they do not', async t => {
+  // As a database that sorts the fields of JSON.
+  const sorted = creds => Object.fromEntries(Object.entries(creds).sort(([a], [b]) => (a < b ? -1 : 1)))
+  const store = {}
+  const backend = mapBackend({
+    loadCredentials: context => store[context.id] && sorted(store[context.id]),
+    saveCredentials: async (creds, context) => (await sleep(2), void (store[context.id] = creds)),
+  })
+  const [one, two] = [{ id: 1 }, { id: 2 }]
+  const a = await open(t, backend, one)
+  a.saveCreds()
+  const b = await open(t, backend, one)
+  assert.equal(a.state.creds, b.state.creds)
+  const other = await open(t, backend, two)
+  assert.notEqual(other.state.creds, a.state.creds)
+  await a.close()
+  b.state.creds.me = { id: 'late' }
+  await b.saveCreds()
+  await b.close()
+  const c = await open(t, backend, one)
+  assert.deepEqual(c.state.creds.me, { id: 'late' })
+  assert.notEqual(c.state.creds, b.state.creds)
+})
+
+test('close waits for what is under way, calls close once, and then every call is CLOSED', async t => {
+  let closed = 0
+  const backend = mapBackend({ close: () => void closed++ })
+  backend.fail = () => sleep(5)
+  const { keys, close, saveCreds } = await open(t, backend)
+  const sets = Array.from({ length: 5 }, (_, n) => keys.set({ session: { [n]: n + 1 } }))
+  await Promise.all([close(), close()])
+  await Promise.all(sets)
+  assert.equal(backend.keys.size, 5)
+  assert.equal(closed, 1)
+  for (const call of [() => keys.get('session', ['a']), () => keys.set({}), saveCreds]) {
+    assert.equal((await rejection(call)).code, 'ERR_AUTH_CLOSED')
+  }
+  const failing = await open(t, mapBackend({ close: () => { throw new Error('already gone') } }))
+  assert.match((await rejection(failing.close)).message, /close of the custom backend failed: already gone/)
+})
+
+test('a backend may call its own handle: reads are answered, writes come after', async t => {
+  let keys
+  const seen = []
+  const backend = mapBackend({
+    async commit(data) {
+      if (data.session.a === 1) {
+        seen.push(await keys.get('session', ['a', 'z']))
+        seen.push(keys.set({ session: { a: 2 } }))
+      }
+    },
+  })
+  ;({ keys } = await open(t, backend))
+  await keys.set({ session: { a: 1 } })
+  assert.deepEqual(seen[0], { a: 1, z: null })
+  await seen[1]
+})
+
+test('what is done to a folder is refused for it', async t => {
+  const { handle } = await open(t, mapBackend())
+  for (const call of [() => deleteAuthState(handle), () => compactAuthState(handle), () => backupAuthState(handle, '/tmp/never-made')]) {
+    const error = await rejection(call)
+    assert.equal(error.code, 'ERR_AUTH_INVALID_ARG')
+    assert.match(error.message, /custom backend has no folder/)
+  }
+})
+
+const backendInChild = `
+const keys = new Map()
+let closed = 0
+const backend = { loadCredentials() {}, saveCredentials() {}, loadKeys: (type, id) => keys.get(id), saveKeys: (type, id, value) => void keys.set(id, value), deleteKeys() {}, close: () => void closed++ }
+`
+
+test('an open handle does not keep the process alive; one that is forgotten is closed', async t => {
+  const { result } = await run(t, `${backendInChild}
+    {
+      let handle = await auth.useCustomAuthState(backend)
+      await handle.state.keys.set({ session: { a: 1 } })
+      handle = undefined
+    }
+    for (let i = 0; closed === 0 && i < 100; i++) {
+      await new Promise(resolve => setTimeout(resolve, 10))
+      gc()
+    }
+    const again = await auth.useCustomAuthState(backend)
+    report({ closed, value: await again.state.keys.get('session', ['a']) })
+  `, '')
+  assert.deepEqual(result, { closed: 1, value: { a: 1 } })
+})
+
+test('the errors of 5,000 failed calls are not kept', async t => {
+  const { result } = await run(t, `${backendInChild}
+    import { createRequire } from 'node:module'
+    const { thrown } = createRequire(${JSON.stringify(import.meta.url)})('../lib/errors.js')
+    backend.loadKeys = () => { throw new Error('no') }
+    const { state } = await auth.useCustomAuthState(backend)
+    for (let i = 0; i < 5000; i++) await state.keys.get('session', ['a']).catch(() => {})
+    for (let i = 0; thrown.size > 0 && i < 100; i++) {
+      gc()
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    report(thrown.size)
+  `, '')
+  assert.equal(result, 0)
+})
+
+test('a worker that ends in the middle of a call takes nothing else down', async t => {
+  const code = `
+    const { parentPort } = require('node:worker_threads')
+    const { useCustomAuthState } = require(${JSON.stringify(new URL('../index.js', import.meta.url).pathname)})
+    const never = () => new Promise(() => {})
+    const backend = { loadCredentials() {}, saveCredentials: never, loadKeys: never, saveKeys: never, deleteKeys: never }
+    useCustomAuthState(backend).then(({ state, saveCreds, close }) => {
+      state.keys.set({ session: { a: 1 } })
+      state.keys.get('session', ['b'])
+      saveCreds()
+      close()
+      parentPort.postMessage('calls are made')
+    })
+  `
+  for (let i = 0; i < 5; i++) {
+    const worker = new Worker(code, { eval: true })
+    await new Promise(resolve => worker.once('message', resolve))
+    await worker.terminate()
+  }
+  const { keys } = await open(t, mapBackend())
+  await keys.set({ session: { a: 1 } })
+  assert.deepEqual(await keys.get('session', ['a']), { a: 1 })
+})
