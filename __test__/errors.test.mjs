@@ -46,7 +46,7 @@ async function nativeFolder(t) {
 test('the exports, and nothing that is not built yet', () => {
   const names = [
     'AuthFileCorruptError', 'AuthStateError', 'BufferJSON', 'backupAuthState', 'compactAuthState', 'deleteAuthState', 'initAuthCreds',
-    'inspectAuthState', 'migrateAuthState', 'repairAuthState', 'useMultiFileAuthState', 'useNativeAuthState', 'verifyAuthState',
+    'inspectAuthState', 'migrateAuthState', 'repairAuthState', 'useCustomAuthState', 'useMultiFileAuthState', 'useNativeAuthState', 'verifyAuthState',
   ]
   assert.deepEqual(Object.keys(auth).filter(name => name !== 'default' && name !== 'module.exports').sort(), names)
   assert.ok(new AuthFileCorruptError('x', {}) instanceof AuthStateError)
