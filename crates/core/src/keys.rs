@@ -24,7 +24,7 @@ pub const KNOWN_TYPES: [&str; 12] = [
 ];
 
 /// Longest file name that file systems hold, in bytes.
-const MAX_NAME_BYTES: usize = 255;
+pub(crate) const MAX_NAME_BYTES: usize = 255;
 const SUFFIX: &str = ".json";
 
 /// A key: the type and id that the caller said, and the stem that they make.

@@ -6,7 +6,7 @@ use super::creds_file::Stamp;
 use super::{CREDS, Folder};
 use crate::creds::{Creds, Identity};
 use crate::error::Result;
-use crate::keys::Key;
+use crate::keys::{Key, MAX_NAME_BYTES};
 use crate::value::Value;
 
 /// What is written, before it takes the place of the file.
@@ -60,6 +60,15 @@ pub fn companion_of(name: &str) -> Option<(&str, bool)> {
     temporary.or_else(|| name.strip_suffix(BACKUP).map(|main| (main, false)))
 }
 
+/// What may stand beside a file: a name that is too long stands nowhere.
+fn companions(name: &str) -> impl Iterator<Item = String> {
+    [TEMPORARY, BACKUP].into_iter().map(move |suffix| format!("{name}{suffix}")).filter(|name| fits(name))
+}
+
+fn fits(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES
+}
+
 impl Folder {
     /// Reads credentials, or what stands in for them.
     ///
@@ -89,6 +98,9 @@ impl Folder {
         judge: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Stored<T>> {
         let look = |name: &str| -> Result<Option<Stored<T>>> {
+            if !fits(name) {
+                return Ok(None);
+            }
             let Some((text, stat)) = self.read(name)? else { return Ok(None) };
             let stamp = stat.into();
             Ok(Some(match judge(&text) {
@@ -136,8 +148,12 @@ impl Folder {
     /// # Errors
     /// `Io`.
     pub fn has_companions(&self, name: &str) -> Result<bool> {
-        let beside = |suffix| self.stat(&format!("{name}{suffix}"));
-        Ok(beside(TEMPORARY)?.is_some() || beside(BACKUP)?.is_some())
+        for companion in companions(name) {
+            if self.stat(&companion)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes what stands beside a file, if anything.
@@ -145,8 +161,7 @@ impl Folder {
     /// # Errors
     /// `Io`.
     pub fn remove_companions(&self, name: &str) -> Result<()> {
-        self.remove(&format!("{name}{TEMPORARY}"))?;
-        self.remove(&format!("{name}{BACKUP}"))
+        companions(name).try_for_each(|companion| self.remove(&companion))
     }
 
     /// After credentials were written: nothing beside them may stand in for another identity. A copy of this one is
