@@ -10,6 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { backupAuthState, initAuthCreds, verifyAuthState } from '../index.js'
 import { memoryAuthState } from './support/accounts.mjs'
+import { counted } from './support/counted.mjs'
+import { Oracle } from './support/message-keys.mjs'
 import { makeRandom, SEED } from './support/random.mjs'
 import { Party, Server } from './support/signal.mjs'
 import { defer, newPath } from './support/stores.mjs'
@@ -17,61 +19,6 @@ import { defer, newPath } from './support/stores.mjs'
 const ROUNDS = process.env.BNA_FULL === '1' ? { sync: 200, interval: 50 } : { sync: 15, interval: 4 }
 const BOT = fileURLToPath(new URL('./support/bot.mjs', import.meta.url))
 const GROUP = '120363029999999999@g.us'
-
-/** The fields of a protobuf message: number to value, bytes or a number. */
-function fields(bytes) {
-  const found = {}
-  let at = 0
-  const varint = () => {
-    let value = 0
-    for (let shift = 1; ; shift *= 128) {
-      const byte = bytes[at++]
-      value += (byte & 127) * shift
-      if (byte < 128) return value
-    }
-  }
-  while (at < bytes.length) {
-    const tag = varint()
-    if (tag % 8 === 0) found[tag >> 3] = varint()
-    else {
-      assert.equal(tag % 8, 2, 'a field of bytes')
-      const length = varint()
-      found[tag >> 3] = bytes.subarray(at, (at += length))
-    }
-  }
-  return found
-}
-
-/** Which message key a ciphertext was made with: the ratchet's public key, or the sender key's id, and its counter. */
-function keyOf({ attrs, content }) {
-  const bytes = Buffer.from(content)
-  // A version byte; behind it the message, and a MAC of 8 bytes or a signature of 64.
-  if (attrs.type === 'skmsg') {
-    const { 1: id, 2: iteration = 0 } = fields(bytes.subarray(1, -64))
-    return `sender key ${id}:${iteration}`
-  }
-  const message = attrs.type === 'pkmsg' ? fields(bytes.subarray(1))[4] : bytes
-  const { 1: ratchet, 2: counter = 0 } = fields(message.subarray(1, -8))
-  return `ratchet ${ratchet.toString('hex')}:${counter}`
-}
-
-/** Every key that ever left; a second use of one is what must not happen. */
-class Oracle {
-  #used = new Map()
-  repeats = []
-
-  get keys() {
-    return this.#used.size
-  }
-
-  sent({ stanza, text }) {
-    for (const enc of stanza.content) {
-      const key = keyOf(enc)
-      if (this.#used.has(key)) this.repeats.push(`${key}: for '${this.#used.get(key)}' and '${text}'`)
-      else this.#used.set(key, text)
-    }
-  }
-}
 
 /** The bot in a process; `talk` lets it talk for a while and kills it with -9. */
 class Bot {
@@ -179,7 +126,8 @@ for (const durability of ['sync', 'interval']) {
     assert.ok(counts.sent > ROUNDS[durability], JSON.stringify(counts))
     assert.ok(counts.read > 0, 'the bot read answers')
     assert.deepEqual((await verifyAuthState(folder)).faults, [])
-    t.diagnostic(`${ROUNDS[durability]} kills, ${oracle.keys} message keys, no repeat; ${JSON.stringify(counts)}, ${unread.size} unread at the end`)
+    counted(t, { kills: ROUNDS[durability], 'message keys': oracle.keys }, SEED)
+    t.diagnostic(`${JSON.stringify(counts)}, ${unread.size} unread at the end`)
   })
 }
 

@@ -74,6 +74,8 @@ export class Party {
     const iq = await this.keys.transaction(async () => {
       const { update, node } = await getNextPreKeysNode({ creds: this.creds, keys: this.keys }, count)
       saved = this.update(update)
+      // Nobody waits for it when the transaction fails.
+      saved.catch(() => {})
       return node
     }, this.creds.me?.id || 'upload-pre-keys')
     await saved
@@ -126,15 +128,18 @@ export class Party {
 
   #lidFor = async pn => (await this.repository.lidMapping?.getLIDForPN(pn)) ?? null
 
-  /** Sessions from the server's bundles, for the jids that have none. Also knows what devices they have. */
-  async assertSessions(jids) {
+  /**
+   * Sessions from the server's bundles, for the jids that have none; with `renew` for all, as when somebody asks to be
+   * sent a message again. Also knows what devices they have.
+   */
+  async assertSessions(jids, { renew = false } = {}) {
     const { jidDecode, parseAndInjectE2ESessions } = this.baileys
     const missing = []
     for (const jid of jids) {
       const wire = (await this.#lidFor(jid)) ?? jid
       const id = this.repository.jidToSignalProtocolAddress(wire)
       const { [id]: session } = await this.keys.get('session', [id])
-      if (!session) missing.push(wire)
+      if (!session || renew) missing.push(wire)
     }
     if (missing.length === 0) return
     const devices = missing.map(jid => [jidDecode(jid).user, ['0', String(jidDecode(jid).device ?? 0)]])
@@ -143,9 +148,9 @@ export class Party {
   }
 
   /** One message to one device, as `relayMessage` makes it. Resolves with the stanza that the other side gets. */
-  async send(jid, text) {
+  async send(jid, text, options) {
     return this.keys.transaction(async () => {
-      await this.assertSessions([jid])
+      await this.assertSessions([jid], options)
       const enc = await this.#encrypt(jid, { conversation: text })
       const tokenJid = (await this.#lidFor(jid)) ?? jid
       const { [tokenJid]: token } = await this.keys.get('tctoken', [tokenJid])
