@@ -76,7 +76,7 @@ impl Machine {
             lock_timeout: Duration::ZERO,
         };
         let backend = FolderBackend::open(folder, options).await?;
-        let store = Store::new(Arc::new(backend), Format::Native, FOLDER.into(), Listeners::default());
+        let store = Store::new(Arc::new(backend), Some(Format::Native), FOLDER.into(), Listeners::default());
         store.look_after()?;
         let nobody = Listener { environment: EnvironmentId(1), number: 1, sink: Sink::new(|_, _| ()) };
         let Opened { handle, creds, .. } = store.open(nobody).await.map_err(|not| match not {
