@@ -127,19 +127,19 @@ for (const backend of stores) {
       for (const { n } of Object.values(got)) assert.ok(n >= 293)
     })
 
-    test('1,000 concurrent calls each settle once', async t => {
+    test('10,000 concurrent calls each settle once', async t => {
       const { keys, saveCreds } = await opened(t, backend)
       let settled = 0
-      const calls = range(1000).map(n => {
+      const calls = range(10_000).map(n => {
         const call =
-          n % 10 === 9 ? saveCreds()
+          n % 100 === 99 ? saveCreds()
           : n % 3 === 0 ? keys.get('session', [`${n % 50}`])
           : n % 3 === 1 ? keys.set({ session: { [n % 50]: { n } }, 'pre-key': { [n]: { n } } })
           : keys.set({ 'pre-key': { [n - 1]: null } })
         return call.finally(() => settled++)
       })
       await Promise.all(calls)
-      assert.equal(settled, 1000)
+      assert.equal(settled, 10_000)
     })
 
     test('clear deletes every key of whatever type, and nothing else', async t => {
