@@ -188,15 +188,15 @@ for (const backend of backends) {
         const { state, saveCreds } = await auth.${backend.opener}(folder)
         await saveCreds()
         Object.assign(state.creds, { me: { id: '49:1@s.whatsapp.net' }, account: { details: Buffer.from([1]) } })
-        // As in Baileys: nobody awaits these.
-        saveCreds()
+        const calls = [saveCreds()]
         const preKeys = {}
         for (let n = 1; n <= 812; n++) preKeys[n] = { public: Buffer.alloc(32, n), private: Buffer.alloc(32, n) }
-        state.keys.set({ 'pre-key': preKeys })
+        calls.push(state.keys.set({ 'pre-key': preKeys }))
         state.creds.nextPreKeyId = 813
-        saveCreds()
+        calls.push(saveCreds())
         report(Buffer.from(state.creds.signedIdentityKey.public).toString('hex'))
-        setTimeout(() => process.exit(0), 1000)
+        // A slow machine may take longer over 812 files.
+        setTimeout(() => Promise.all(calls).then(() => process.exit(0)), 1000)
       `, folder)
       const { state, keys, saveCreds } = await opened(t, backend, { folder, create: false })
       assert.deepEqual([identity(state.creds), state.creds.me.id, state.creds.nextPreKeyId], [result, '49:1@s.whatsapp.net', 813])

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use auth_log::fs::{Dir, File, FileId, Kind, Stat, read_full, sync_dir, write_all};
 
 use super::survey::temporary_name;
-use super::{FILE_MODE, Folder, ignore_forbidden, is_absent};
+use super::{FILE_MODE, Folder, ignore_forbidden};
 use crate::error::{Error, Result, errno_name};
 use crate::events::Event;
 
@@ -43,7 +43,7 @@ impl Folder {
         let failed = |error: &io::Error| self.io("read", name, error);
         let file = match self.dir.open(name) {
             Ok(file) => file,
-            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if errno_name(&error) == Some("ELOOP") => {
                 let place = self.follow(name)?;
                 if place.stat.is_none() {
@@ -72,7 +72,6 @@ impl Folder {
                 stat => Ok(stat),
             },
             Ok(stat) => Ok(stat),
-            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(self.io("look at", name, &error)),
         }
     }

@@ -130,15 +130,10 @@ impl Folder {
     /// `Io`.
     pub fn remove(&self, name: &str) -> Result<()> {
         match self.dir.remove(name) {
-            Err(error) if !is_absent(&error) => Err(self.io("remove", name, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.io("remove", name, &error)),
             _ => Ok(()),
         }
     }
-}
-
-/// Nothing has this name; nor can it, when it is too long: a companion of a name that just fits.
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || errno_name(error) == Some("ENAMETOOLONG")
 }
 
 fn not_a_directory(path: &Path) -> Error {
