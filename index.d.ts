@@ -208,6 +208,15 @@ export type AuthStateEvent = { path: string } & (
   | { event: 'healed' }
   /** warn: a file cannot be replaced by a rename (mounted by itself), so it is written in place; `path` is that file. */
   | { event: 'inplace' }
+  /** warn: another process, or another copy of this package, has the same multi-file folder open. */
+  | { event: 'shared' }
+  /** warn: the disk of a multi-file folder folds case: ids that differ in case alone share a file. */
+  | { event: 'folding' }
+  /**
+   * A call met too many open files, or a network mount that moved, and was tried so often. info: it went through;
+   * warn: it was rejected, after five seconds.
+   */
+  | { event: 'retried'; tries: number; durationMs: number }
   /** warn: a sync took so long: the disk is slow, or busy. Told from 100 ms on. */
   | { event: 'slow'; durationMs: number }
   /** info: the log was compacted, from so many bytes to so many. */

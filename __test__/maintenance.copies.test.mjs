@@ -304,8 +304,7 @@ for (const backend of backends) {
       assert.deepEqual(fs.readdirSync(full), ['mine'])
     })
 
-    const noFlock = backend === multiFile && 'DESIGN 2: deleteAuthState is LOCKED where another process has the folder (an flock on it); it is deleted under it'
-    test('another process has it: LOCKED, naming it, and nothing is removed', { todo: noFlock }, async t => {
+    test('another process has it: LOCKED, naming it where that is known, and nothing is removed', async t => {
       const { folder, close } = await account(t)
       await close()
       const child = start(t, `const { state: { keys }, close } = await auth.${backend.opener}(folder); report('open'); ${untilReleased}; report(await keys.get('session', ['a'])); await close()`, folder)

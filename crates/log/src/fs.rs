@@ -158,6 +158,23 @@ pub trait Dir: Send + Sync {
     /// Whatever the operating system says.
     fn sync_all(&self) -> io::Result<()>;
 
+    /// Takes an exclusive lock of the directory itself that ends with this open one (`flock`), without waiting:
+    /// `false` when somebody else has it, in this process or another.
+    ///
+    /// # Errors
+    /// Whatever the operating system says, above all that directories have no locks here.
+    fn try_lock(&self) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Lets go of that lock.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn unlock(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Gives this directory an owner and a group.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! An account in a folder, blocking: `creds.json` and a key store. Everything that is the same on both formats,
 //! and all that a simulated disk has to crash.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use auth_log::format::Name;
@@ -125,8 +126,11 @@ fn fresh_beside_keys(folder: &Folder, format: Format) -> Event {
 /// An open account.
 pub struct Account {
     folder: Arc<Folder>,
+    format: Format,
     keys: Box<dyn KeyStore>,
     watch: Mutex<Watch>,
+    /// Whether the disk folds case was found out.
+    knows_case: AtomicBool,
 }
 
 impl Account {
@@ -168,10 +172,27 @@ impl Account {
             watch.note(creds.summary, None);
         }
         let keys: Box<dyn KeyStore> = match format {
-            Format::MultiFile => Box::new(MultiFileKeys::new(folder.clone())),
+            Format::MultiFile => Box::new(MultiFileKeys::open(folder.clone())),
             Format::Native => Box::new(NativeKeys::open(folder.clone(), lock, old_log, durability)?),
         };
-        Ok(Self { folder, keys, watch: Mutex::new(watch) })
+        let account =
+            Self { folder, format, keys, watch: Mutex::new(watch), knows_case: AtomicBool::new(false) };
+        account.find_case()?;
+        Ok(account)
+    }
+
+    /// Finds out, once there is a file, whether ids that differ in case alone share a file.
+    fn find_case(&self) -> Result<()> {
+        if self.format == Format::Native || self.knows_case.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Some(folds) = self.folder.folds_case(CREDS)? else { return Ok(()) };
+        if !self.knows_case.swap(true, Ordering::Relaxed) && folds {
+            let message =
+                "this disk does not tell upper case from lower: ids that differ in case alone share a file";
+            self.folder.events.emit(&Event::warning("folding", &self.folder.path, message));
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -218,6 +239,8 @@ impl Account {
         let stamp = stat.map(Into::into);
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).note(creds.summary, stamp);
         self.folder.clear_creds_companions(&creds.summary.identity);
+        // They are saved; what else there is to find out can wait.
+        let _ = self.find_case();
         match synced {
             Ok(()) => Ok(true),
             // It was said before, to whoever wrote keys.
@@ -226,7 +249,8 @@ impl Account {
         }
     }
 
-    /// Writes a group in order, except what is meant for another account than the stored one.
+    /// Writes a group in order, except what is meant for another account than the stored one; answers as
+    /// [`KeyStore::commit`].
     pub fn commit(&self, group: &[Commit], stored: Option<Summary>) -> Vec<Result<()>> {
         let verdicts: Vec<Result<()>> = group.iter().map(|commit| commit.expected.allows(stored)).collect();
         let writes: Vec<&Write> = group
@@ -238,11 +262,9 @@ impl Account {
         let mut results = self.keys.commit(&writes).into_iter();
         verdicts
             .into_iter()
-            .map(|verdict| match verdict {
-                Ok(()) => {
-                    results.next().unwrap_or_else(|| Err(Error::internal("a commit without an answer")))
-                }
-                stale => stale.map_err(|error| error.at(&self.folder.path_of(CREDS))),
+            .map_while(|verdict| match verdict {
+                Ok(()) => results.next(),
+                stale => Some(stale.map_err(|error| error.at(&self.folder.path_of(CREDS)))),
             })
             .collect()
     }

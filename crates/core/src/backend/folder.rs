@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use auth_log::fs::Fs;
 
+use super::patience::{Patience, is_passing, persist, second_look};
 use super::{
     Account, Backend, Commit, Durability, Expected, Format, Found, Future, Judged, Locking, judge, lock_store,
 };
@@ -19,9 +20,6 @@ use crate::maintenance::Compacted;
 use crate::runtime::{Lane, run};
 use crate::value::Value;
 
-/// How long to wait before a folder that looks gone, or a file that looks torn, is looked at again: other
-/// programs remove files one by one, and released Baileys truncates before it writes.
-const SECOND_LOOK: Duration = Duration::from_millis(100);
 /// The one key type whose loss Signal cannot mend by itself.
 const NO_SECOND_SOURCE: &str = "app-state-sync-key";
 
@@ -57,15 +55,16 @@ pub struct FolderBackend(Arc<Account>);
 /// # Errors
 /// `NotADirectory`, `Io`.
 pub async fn hold(fs: Arc<dyn Fs>, path: PathBuf, create: bool, events: Listeners) -> Result<Arc<Folder>> {
-    run(Lane::Open, move || {
+    let (listeners, place) = (events.clone(), path.clone());
+    let opening = move || {
         let folder = if create {
             Folder::open_or_create(fs.as_ref(), &path, &events)?
         } else {
             Folder::open(fs.as_ref(), &path, &events)?.ok_or_else(|| no_account(&path))?
         };
         Ok(Arc::new(folder))
-    })
-    .await?
+    };
+    persist(Lane::Open, &listeners, &place, opening).await
 }
 
 impl FolderBackend {
@@ -75,6 +74,7 @@ impl FolderBackend {
     /// As [`judge`] and [`Account::open`]; `Locked`, at once.
     pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
         let FolderOptions { format, create, lock, durability, .. } = options;
+        let (events, path) = (folder.events.clone(), folder.path.clone());
         let opening = move |again: bool| {
             let judged = judge(&folder, format, create);
             if !again && is_doubtful(&judged) {
@@ -93,31 +93,39 @@ impl FolderBackend {
             Account::open(folder.clone(), format, judged, held, durability).map(Some)
         };
         let first = opening.clone();
-        let account = match run(Lane::Open, move || first(false)).await?? {
-            None => {
-                tokio::time::sleep(SECOND_LOOK).await;
-                run(Lane::Open, move || opening(true)).await??
-            }
-            opened => opened,
-        };
+        let mut account = persist(Lane::Open, &events, &path, move || first(false)).await?;
+        if account.is_none() {
+            second_look().await;
+            account = persist(Lane::Open, &events, &path, move || opening(true)).await?;
+        }
         let account = account.ok_or_else(|| Error::internal("an open without an account"))?;
         Ok(Self(Arc::new(account)))
+    }
+
+    /// Tries what may fail for a moment, and tells when it did.
+    async fn persist<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl Fn(&Account) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let (account, folder) = (self.0.clone(), self.0.folder());
+        persist(lane, &folder.events, &folder.path, move || work(&account)).await
     }
 
     /// Does something on an account that is surely there, with what is stored now.
     async fn guarded<T: Send + 'static>(
         &self,
-        work: impl Fn(&Account, Option<Summary>) -> T + Send + Sync + 'static,
+        work: impl Fn(&Account, Option<Summary>) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let work = Arc::new(work);
         let mut before = Doubts::default();
         loop {
-            let (account, work) = (self.0.clone(), work.clone());
-            let outcome = run(Lane::Commit, move || {
+            let work = work.clone();
+            let outcome = self.persist(Lane::Commit, move |account| {
                 let mut now = Doubts::default();
                 let stored = match account.look(before.torn)? {
                     Look::Here(stored) => stored,
-                    Look::Gone if before.gone => return Err(gone(&account)),
+                    Look::Gone if before.gone => return Err(gone(account)),
                     Look::Gone => return Ok(Err(Doubts { gone: true, ..now })),
                     Look::Torn => {
                         now.torn = true;
@@ -132,18 +140,47 @@ impl FolderBackend {
                 if now.displaced {
                     account.keys().put_back()?;
                 }
-                Ok(Ok(work(&account, stored)))
-            })
-            .await??;
-            match outcome {
+                work(account, stored).map(Ok)
+            });
+            match outcome.await? {
                 Ok(done) => return Ok(done),
                 Err(doubts) => before = doubts,
             }
-            tokio::time::sleep(SECOND_LOOK).await;
+            second_look().await;
         }
     }
 
+    /// Reads keys; those that fail for a moment, again.
     async fn find(&self, keys: Vec<Key>) -> Result<Vec<(Key, Result<Found>)>> {
+        let failed = |found: &Result<Found>| found.as_ref().err().filter(|error| is_passing(error)).cloned();
+        let mut found = self.find_once(keys).await?;
+        let mut patience = Patience::new();
+        let last = loop {
+            let Some(error) = found.iter().find_map(|(_, found)| failed(found)) else { break None };
+            if !patience.allows(&error).await {
+                break Some(error);
+            }
+            self.find_again(&mut found, |found| failed(found).is_some()).await?;
+        };
+        let folder = self.0.folder();
+        patience.tell(&folder.events, &folder.path, last.as_ref());
+        Ok(found)
+    }
+
+    /// Reads some of the keys again.
+    async fn find_again(
+        &self,
+        found: &mut [(Key, Result<Found>)],
+        which: impl Fn(&Result<Found>) -> bool,
+    ) -> Result<()> {
+        let wanted = found.iter_mut().filter(|(_, found)| which(found));
+        let (keys, slots): (Vec<Key>, Vec<_>) = wanted.map(|slot| (slot.0.clone(), slot)).unzip();
+        let again = self.find_once(keys).await?;
+        slots.into_iter().zip(again).for_each(|(slot, again)| *slot = again);
+        Ok(())
+    }
+
+    async fn find_once(&self, keys: Vec<Key>) -> Result<Vec<(Key, Result<Found>)>> {
         let account = self.0.clone();
         run(Lane::Read, move || {
             keys.into_iter()
@@ -222,8 +259,8 @@ impl Backend for FolderBackend {
         Box::pin(async {
             loop {
                 let (loaded, known) =
-                    self.guarded(|account, stored| (account.load_creds(), stored.is_some())).await?;
-                match loaded? {
+                    self.guarded(|account, stored| Ok((account.load_creds()?, stored.is_some()))).await?;
+                match loaded {
                     // It went between two looks: the next one tells whether that is a logout.
                     None if known => {}
                     loaded => return Ok(loaded),
@@ -238,7 +275,7 @@ impl Backend for FolderBackend {
                 account.allows_creds(&creds, &expected, stored)?;
                 account.save_creds(&creds)
             })
-            .await?
+            .await
         })
     }
 
@@ -246,28 +283,42 @@ impl Backend for FolderBackend {
         Box::pin(async {
             let mut found = self.find(keys).await?;
             let in_doubt = |found: &Result<Found>| matches!(found, Ok(Found::Odd { known: false, .. }));
-            let again: Vec<Key> =
-                found.iter().filter(|(_, found)| in_doubt(found)).map(|(key, _)| key.clone()).collect();
-            if !again.is_empty() {
-                tokio::time::sleep(SECOND_LOOK).await;
-                let mut seconds = self.find(again).await?.into_iter();
-                for slot in found.iter_mut().filter(|(_, found)| in_doubt(found)) {
-                    if let Some(second) = seconds.next() {
-                        *slot = second;
-                    }
-                }
+            if found.iter().any(|(_, found)| in_doubt(found)) {
+                second_look().await;
+                self.find_again(&mut found, in_doubt).await?;
             }
             Ok(found.into_iter().map(|(key, found)| self.conclude(&key, found)).collect())
         })
     }
 
     fn commit(&self, group: Vec<Commit>) -> Future<'_, Result<Vec<Result<()>>>> {
-        Box::pin(self.guarded(move |account, stored| account.commit(&group, stored)))
+        Box::pin(async move {
+            let (group, folder) = (Arc::new(group), self.0.folder());
+            let (mut answers, mut patience, mut last) = (Vec::new(), Patience::new(), None);
+            while answers.len() < group.len() {
+                let (group, done) = (group.clone(), answers.len());
+                let rest = move |account: &Account, stored| {
+                    Ok(account.commit(group.get(done..).unwrap_or_default(), stored))
+                };
+                let mut more = self.guarded(rest).await?;
+                last = more.last().and_then(|answer| answer.as_ref().err().cloned());
+                if let Some(error) = &last
+                    && patience.allows(error).await
+                {
+                    // What stands behind it has not been tried: it goes first.
+                    more.pop();
+                } else if more.is_empty() {
+                    return Err(Error::internal("a commit without an answer"));
+                }
+                answers.extend(more);
+            }
+            patience.tell(&folder.events, &folder.path, last.as_ref());
+            Ok(answers)
+        })
     }
 
     fn list(&self, key_type: String) -> Future<'_, Result<Vec<String>>> {
-        let account = self.0.clone();
-        Box::pin(async { run(Lane::Read, move || account.keys().list(&key_type)).await? })
+        Box::pin(self.persist(Lane::Read, move |account| account.keys().list(&key_type)))
     }
 
     fn close(&self) -> Future<'_, Result<()>> {
@@ -284,7 +335,7 @@ impl Backend for FolderBackend {
     }
 
     fn look(&self) -> Future<'_, Result<()>> {
-        Box::pin(self.guarded(|_, _| ()))
+        Box::pin(self.guarded(|_, _| Ok(())))
     }
 
     fn wants_compaction(&self) -> bool {
@@ -301,7 +352,6 @@ impl Backend for FolderBackend {
     }
 
     fn delete(&self) -> Future<'_, Result<()>> {
-        let account = self.0.clone();
-        Box::pin(async { run(Lane::Commit, move || account.delete()).await? })
+        Box::pin(self.persist(Lane::Commit, Account::delete))
     }
 }

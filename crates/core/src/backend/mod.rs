@@ -6,6 +6,7 @@ mod custom;
 mod folder;
 mod multi_file;
 mod native;
+mod patience;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -265,8 +266,13 @@ pub trait KeyStore: Send + Sync {
     fn read(&self, key: &Key) -> Result<Found>;
     /// Remembers that this key's file was odd like this, so that the next look need not wait.
     fn note_odd(&self, key: &Key, stamp: Stamp);
-    /// Writes in order; an answer for each.
+    /// Writes in order; an answer for each, or, where one fails that may go through a moment later, for those up to it.
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>>;
+    /// Sees to it that nobody else has the store that is to be deleted.
+    ///
+    /// # Errors
+    /// `Locked`.
+    fn claim(&self) -> Result<()>;
     /// Sees to it that nothing of another identity is here when credentials are written, and that nobody else has the
     /// store.
     ///

@@ -1,10 +1,13 @@
 //! Key files: one JSON file a key, as Baileys' `useMultiFileAuthState` writes them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::native::locked;
+use super::patience::is_passing;
 use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
+use crate::events::Event;
 use crate::folder::{Folder, Reach, Stamp, Stored, key_companion};
 use crate::keys::{Key, file_name_part, known_type, stem_of_file};
 use crate::maintenance::Compacted;
@@ -17,13 +20,62 @@ pub struct MultiFileKeys {
     own_types: Mutex<HashSet<String>>,
     /// Files that were found odd and reported, by stem, as they were then.
     odd: Mutex<HashMap<String, Stamp>>,
+    /// Who has the lock of the folder.
+    held: Mutex<Held>,
+}
+
+/// Who has the lock of a folder. Nobody waits for it, and nothing but a deletion is refused without it: two processes
+/// on one folder are what people have, and released Baileys takes no lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    ByUs,
+    ByOther,
+    /// Not asked for, or there are no locks here.
+    Unknown,
 }
 
 impl MultiFileKeys {
-    /// The keys in this folder.
+    /// The keys in this folder, which is not opened.
     #[must_use]
     pub fn new(folder: Arc<Folder>) -> Self {
-        Self { folder, own_types: Mutex::default(), odd: Mutex::default() }
+        let held = Mutex::new(Held::Unknown);
+        Self { folder, own_types: Mutex::default(), odd: Mutex::default(), held }
+    }
+
+    /// The keys in this folder, under its lock where that is to be had; with a warning where another process has it.
+    #[must_use]
+    pub fn open(folder: Arc<Folder>) -> Self {
+        let keys = Self::new(folder);
+        if keys.take_lock() == Held::ByOther {
+            let message = "another process, or another copy of this package, has this folder open too: each writes what \
+                           the other does not know of, and messages get lost. Stop one of them";
+            keys.folder.events.emit(&Event::warning("shared", &keys.folder.path, message));
+        }
+        keys
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_lock(&self) -> Held {
+        let mut held = self.held();
+        if *held != Held::ByUs {
+            *held = match self.folder.dir.try_lock() {
+                Ok(true) => Held::ByUs,
+                Ok(false) => Held::ByOther,
+                Err(_) => Held::Unknown,
+            };
+        }
+        *held
+    }
+
+    /// Not by closing the folder: a read that is still under way may hold it.
+    fn let_go(&self) {
+        if std::mem::replace(&mut *self.held(), Held::Unknown) == Held::ByUs {
+            // It ends with the folder at the latest.
+            let _ = self.folder.dir.unlock();
+        }
     }
 
     /// The keys of known types and of those written here, by the names in the folder.
@@ -54,6 +106,7 @@ impl MultiFileKeys {
             // The file last: what stands beside a missing one may count.
             None => self.folder.remove_companions(&name).and_then(|()| self.folder.remove(&name)),
         };
+        self.odd.lock().unwrap_or_else(PoisonError::into_inner).remove(&key.stem);
         result.map_err(|error| error.of_key(&key.key_type, &key.id))
     }
 
@@ -67,15 +120,21 @@ impl MultiFileKeys {
             let mut own = self.own_types.lock().unwrap_or_else(PoisonError::into_inner);
             own.extend(new.iter().map(|key| key.key_type.clone()));
         }
-        // Each file stands for itself, as in Baileys: one that fails does not keep the others from being written.
-        changes.iter().map(|(key, value)| self.write(key, value.as_ref())).fold(Ok(()), Result::and)
+        all(changes.iter().map(|(key, value)| self.write(key, value.as_ref())))
     }
 
     fn clear(&self) -> Result<()> {
         let Names { files, waiting, left } = self.names()?;
-        let all = files.iter().chain(&waiting).chain(&left);
-        all.map(|key| self.write(key, None)).fold(Ok(()), Result::and)
+        all(files.iter().chain(&waiting).chain(&left).map(|key| self.write(key, None)))
     }
+}
+
+/// Each file stands for itself, as in Baileys: one that fails does not keep the others from being written. Of several
+/// errors one that may pass counts, for then all of it is tried again.
+fn all(results: impl Iterator<Item = Result<()>>) -> Result<()> {
+    let errors: Vec<Error> = results.filter_map(Result::err).collect();
+    let passing = errors.iter().find(|error| is_passing(error));
+    passing.or(errors.first()).map_or(Ok(()), |error| Err(error.clone()))
 }
 
 /// What there is of keys.
@@ -138,13 +197,27 @@ impl KeyStore for MultiFileKeys {
     }
 
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {
-        writes
-            .iter()
-            .map(|write| match write {
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in writes {
+            let answer = match write {
                 Write::Set(changes) => self.set(changes),
                 Write::Clear => self.clear(),
-            })
-            .collect()
+            };
+            let stop = answer.as_ref().is_err_and(is_passing);
+            answers.push(answer);
+            if stop {
+                // A later write of the same key must not come before it.
+                break;
+            }
+        }
+        answers
+    }
+
+    fn claim(&self) -> Result<()> {
+        match self.take_lock() {
+            Held::ByOther => Err(locked(&self.folder, None)),
+            Held::ByUs | Held::Unknown => Ok(()),
+        }
     }
 
     fn prepare(&self) -> Result<()> {
@@ -169,12 +242,19 @@ impl KeyStore for MultiFileKeys {
     }
 
     fn close(&self) -> Result<()> {
+        self.let_go();
         Ok(())
     }
 
-    fn abandon(&self) {}
+    fn abandon(&self) {
+        self.let_go();
+    }
 
     fn in_place(&self) -> Result<bool> {
+        if *self.held() == Held::ByOther {
+            // Whoever had it may have stopped.
+            self.take_lock();
+        }
         Ok(true)
     }
 

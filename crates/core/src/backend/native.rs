@@ -50,7 +50,8 @@ fn fenced(error: Error) -> Error {
     })
 }
 
-fn locked(folder: &Folder, holder: Option<Holder>) -> Error {
+/// The error of a store that somebody else holds.
+pub(super) fn locked(folder: &Folder, holder: Option<Holder>) -> Error {
     let path = folder.path.display();
     let Some(holder) = holder else {
         return Error::new(Code::Locked, format!("{path} is in use by another process: stop it first"))
@@ -308,6 +309,11 @@ impl KeyStore for NativeKeys {
             results.extend(frame.iter().map(|_| result.clone()));
         }
         results
+    }
+
+    fn claim(&self) -> Result<()> {
+        // Its own lock says so.
+        Ok(())
     }
 
     fn prepare(&self) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Files in the held folder: read whole, replaced atomically.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use auth_log::fs::{Dir, File, FileId, Kind, Stat, read_full, sync_dir, write_all};
@@ -12,7 +12,8 @@ use super::{FILE_MODE, Folder, ignore_forbidden};
 use crate::error::{Error, Result, errno_name};
 use crate::events::Event;
 
-/// How often a file is written whose temporary was removed by somebody else.
+/// How often a file is written whose temporary was removed by somebody else: a cleaner that never rests finds it in
+/// most tries, for it lies there as long as its sync takes.
 const ATTEMPTS: usize = 64;
 
 /// How many symbolic links lead on before we give up, as in Linux.
@@ -107,12 +108,11 @@ impl Folder {
             if !matches!(errno_name(error), Some("EBUSY" | "EXDEV")) || place.stat.is_none() {
                 return Err(failed("write", error));
             }
-            self.events.emit(&Event::warning(
-                "inplace",
-                &self.path_of(name),
-                "cannot be replaced by a rename (is it mounted by itself?): it is written in place, where a crash \
-                 can leave half of it",
-            ));
+            if self.in_place.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
+                let message = "cannot be replaced by a rename (is it mounted by itself?): it is written in place, \
+                               where a crash can leave half of it";
+                self.events.emit(&Event::warning("inplace", &self.path_of(name), message));
+            }
             write_in_place(dir, &place.name, bytes, reach).map_err(|error| failed("write", &error))?;
         }
         if reach == Reach::Synced {

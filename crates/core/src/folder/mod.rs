@@ -6,9 +6,10 @@ mod creds_file;
 mod file;
 mod survey;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use auth_log::fs::{Dir, FileId, Fs, sync_dir};
 
@@ -37,6 +38,8 @@ pub struct Folder {
     pub id: FileId,
     /// Who hears of what happens to it.
     pub events: Listeners,
+    /// Files that had to be written in place, as was said.
+    in_place: Mutex<HashSet<String>>,
 }
 
 impl Folder {
@@ -70,7 +73,7 @@ impl Folder {
 
     fn hold(dir: Arc<dyn Dir>, path: &Path, events: &Listeners) -> Result<Self> {
         let id = dir.stat().map_err(|error| Error::io("look at the folder", path, &error))?.id;
-        Ok(Self { dir, path: path.to_owned(), id, events: events.clone() })
+        Ok(Self { dir, path: path.to_owned(), id, events: events.clone(), in_place: Mutex::default() })
     }
 
     /// The path of a file in it, for messages.
@@ -122,6 +125,19 @@ impl Folder {
             sync_dir(above.as_ref()).map_err(|error| failed(&error))?;
             (below, dir) = (id, above);
         }
+    }
+
+    /// Whether a name leads to a file in upper case too: the disk folds case. `None` where there is no such file.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn folds_case(&self, name: &str) -> Result<Option<bool>> {
+        let id = |name: &str| {
+            let stat = self.dir.stat_name(name).map_err(|error| self.io("look at", name, &error))?;
+            Ok(stat.map(|stat| stat.id))
+        };
+        let Some(file) = id(name)? else { return Ok(None) };
+        Ok(Some(id(&name.to_ascii_uppercase())? == Some(file)))
     }
 
     /// Removes a file, if it is there.

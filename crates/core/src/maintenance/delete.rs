@@ -56,6 +56,7 @@ fn delete_closed(folder: &Arc<Folder>) -> Result<()> {
 
 /// Removes what is stored in a folder, under its lock.
 pub(crate) fn delete_account(folder: &Folder, keys: &dyn KeyStore) -> Result<()> {
+    keys.claim()?;
     let survey = Survey::of(folder)?;
     // Companions first: what is left of them would be a `creds.json` that somebody might restore.
     for name in survey.creds_companions.iter().map(String::as_str).chain([CREDS]) {

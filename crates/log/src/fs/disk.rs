@@ -171,18 +171,24 @@ impl Dir for DiskDir {
         return Err(io::ErrorKind::Unsupported.into());
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        flock(&self.0, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        flock(&self.0, FlockOperation::NonBlockingUnlock).map(drop)
+    }
+
     fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         Ok(sys::fchown(&self.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
     }
 }
 
-impl DiskFile {
-    fn flock(&self, how: FlockOperation) -> io::Result<bool> {
-        match sys::flock(&self.file, how) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+fn flock(of: impl AsFd, how: FlockOperation) -> io::Result<bool> {
+    match sys::flock(of, how) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -225,11 +231,11 @@ impl File for DiskFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        self.flock(FlockOperation::NonBlockingLockExclusive)
+        flock(&self.file, FlockOperation::NonBlockingLockExclusive)
     }
 
     fn try_lock_shared(&self) -> io::Result<bool> {
-        self.flock(FlockOperation::NonBlockingLockShared)
+        flock(&self.file, FlockOperation::NonBlockingLockShared)
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
