@@ -40,6 +40,8 @@ export function start(t, code, folder, ...args) {
     reports,
     ended,
     kill: signal => child.kill(signal),
+    /** To the child's standard input. */
+    write: text => child.stdin.write(text),
     /** Lets a child go on that waits for its standard input to end. */
     release: () => child.stdin.end(),
     /** Resolves once the child has reported `count` times. */

@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process'
 
 const entry = new URL('../../index.js', import.meta.url).href
+/** Who is not root may mount as the root of a user namespace. */
+const OWN = process.getuid?.() === 0 ? '-m' : '-rm'
 
 /**
  * Runs a snippet as `run` of `children.mjs` does, after shell commands in a mount namespace of its own. It knows
@@ -9,7 +11,7 @@ const entry = new URL('../../index.js', import.meta.url).href
  * that one may not mount here.
  */
 export function runMounted(t, mount, code, folder) {
-  const probe = spawnSync('unshare', ['-m', 'sh', '-c', `F="$0"; ${mount}`, folder], { encoding: 'utf8' })
+  const probe = spawnSync('unshare', [OWN, 'sh', '-c', `F="$0"; ${mount}`, folder], { encoding: 'utf8' })
   if (probe.status !== 0) {
     t.skip(`nothing can be mounted here: ${probe.error?.message ?? probe.stderr}`)
     return undefined
@@ -23,7 +25,7 @@ export function runMounted(t, mount, code, folder) {
   `
   const child = spawnSync(
     'unshare',
-    ['-m', 'sh', '-c', `F="$0"; ${mount} && exec "$@"`, folder, process.execPath, '--input-type=module', '-e', prelude + code, folder],
+    [OWN, 'sh', '-c', `F="$0"; ${mount} && exec "$@"`, folder, process.execPath, '--input-type=module', '-e', prelude + code, folder],
     { encoding: 'utf8', timeout: 120_000 },
   )
   if (child.status !== 0) throw new Error(`the child ended with ${child.status ?? child.signal}: ${child.stderr}`)

@@ -33,8 +33,8 @@ static int sync_file(const char *call, int fd) {
   double begun = now();
   int is_log = strstr(path, "keys.") != NULL;
   int result = 0, error = 0;
-  snprintf(name, sizeof name, "%s/delay", shim);
-  int delay = is_log ? open(name, O_RDONLY) : -1;
+  snprintf(name, sizeof name, "%s/%s", shim, is_log ? "delay" : "delay-other");
+  int delay = open(name, O_RDONLY);
   if (delay >= 0) {
     length = read(delay, text, sizeof text - 1);
     text[length < 0 ? 0 : length] = 0;
