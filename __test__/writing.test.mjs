@@ -58,3 +58,21 @@ test('a toJSON gets its key, at whatever depth', async t => {
   await keys.set({ 'pre-key': { 1: data } })
   assert.equal(fs.readFileSync(path.join(folder, 'pre-key-1.json'), 'utf8'), JSON.stringify(data, BufferJSON.replacer))
 })
+
+test('what is asked for comes back under its own id: none, one, many, and such that cannot be stored', async t => {
+  for (const backend of backends) {
+    const { keys } = await opened(t, backend)
+    await keys.set({ 'pre-key': { 1: { n: 1 }, 'é/:': Buffer.from('x'), '': 'empty id' }, '': { 2: 'empty type' } })
+    const ids = ['1', 'missing', 'a\0b', 'é/:', '\0', '', 'x'.repeat(300), '1']
+    const expected = { 1: { n: 1 }, missing: null, 'a\0b': null, 'é/:': Buffer.from('x'), '\0': null, '': 'empty id', ['x'.repeat(300)]: null }
+    assert.deepEqual(await keys.get('pre-key', ids), expected)
+    for (const id of ids) assert.deepEqual(await keys.get('pre-key', [id]), { [id]: expected[id] })
+    assert.deepEqual(await keys.get('pre-key', []), {})
+    assert.deepEqual(await keys.get('', ['2', '\0']), { 2: 'empty type', '\0': null })
+    assert.deepEqual(await keys.get('a\0b', ['2']), { 2: null })
+    await assert.rejects(keys.set({ 'pre-key': { 1: { n: 2 }, 'a\0b': 1 } }), { code: 'ERR_AUTH_INVALID_ARG', message: /NUL/ })
+    await assert.rejects(keys.set({ 'a\0b': { 1: 1 } }), { code: 'ERR_AUTH_INVALID_ARG', message: /NUL/ })
+    assert.deepEqual(await keys.get('pre-key', ['1']), { 1: { n: 1 } })
+    await keys.set({})
+  }
+})

@@ -14,57 +14,57 @@ const KEY_TYPES = [
 
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
+/** Between what crosses to Rust in one string: no JSON text has one in it. */
+const NUL = '\0'
+/** Before a text in which something is to be revived. */
+const TO_REVIVE = ' '
+/** Longer than the name of any key. */
+const NEVER_STORED = '-'.repeat(256)
+const HAVE_NO_BYTES = new Set(['session'])
 
 /** The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. */
 function makeKeys(handle, state, proto, listener) {
   const unwrap = answer => listener.unwrap(answer)
 
-  const decode = (type, text, plain) => {
-    const value = parse(text, plain)
+  const decode = (type, text) => {
+    const value = parse(text, !text.startsWith(TO_REVIVE))
     if (type !== 'app-state-sync-key' || !value) return value
     return proto ? proto.Message.AppStateSyncKeyData.fromObject(value) : appStateSyncKey(value)
   }
 
-  /** Id, value (`null` for what is missing) and whether it is there, for each. */
-  async function read(type, ids) {
-    const answer = native.getKeys(handle, type, ids)
-    // Without a turn of the event loop where nothing has to be waited for.
-    const { texts, toRevive } = isPromise(answer) ? unwrap(await answer) : answer
-    // Ascending, so one step through them does.
-    let next = 0
-    return ids.map((id, i) => {
-      const plain = toRevive[next] !== i
-      if (!plain) next++
-      const there = texts[i] != null
-      return [id, there ? decode(type, texts[i], plain) : null, there]
-    })
+  /** The text of each id, null or undefined for what is missing: at once where nothing has to be waited for. */
+  function read(type, ids) {
+    const textsOf = answer => (ids.length === 1 ? [answer] : answer)
+    const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL))
+    return isPromise(answer) ? answer.then(late => textsOf(unwrap(late))) : textsOf(answer)
   }
 
   async function get(type, ids) {
     checkType(type)
     checkIds(ids)
+    const names = ids.map(String)
+    const found = read(type, names)
+    // Without a turn of the event loop where it is there.
+    const texts = isPromise(found) ? await found : found
     const data = {}
-    for (const [id, value] of await read(type, ids.map(String))) put(data, id, value)
+    for (let i = 0; i < names.length; i++) put(data, names[i], texts[i] == null ? null : decode(type, texts[i]))
     return data
   }
 
   async function set(data) {
     if (typeof data !== 'object' || data === null) throw invalidArg('data must be an object: { [type]: { [id]: value } }')
-    const types = []
-    const ids = []
-    const texts = []
+    const fields = []
     // Enumerated as Baileys does it.
     for (const type in data) {
       const values = data[type]
       if (values != null && typeof values !== 'object') throw invalidArg(`the values of ${type} must be an object: { [id]: value }`)
       for (const id in values) {
+        if (type.includes(NUL) || id.includes(NUL)) throw invalidArg(`the key ${JSON.stringify(`${type} ${id}`)} has a NUL character in it`)
         const value = values[id]
-        types.push(type)
-        ids.push(id)
-        texts.push(value ? stringify(value, `the ${type} ${id}`, type === 'session') : null)
+        fields.push(type, id, value ? stringify(value, `the ${type} ${id}`, HAVE_NO_BYTES.has(type)) : '')
       }
     }
-    const answer = native.setKeys(handle, types, ids, texts, identityOf(state.creds))
+    const answer = native.setKeys(handle, joined(fields), identityOf(state.creds))
     unwrap(isPromise(answer) ? await answer : answer)
   }
 
@@ -93,9 +93,11 @@ function makeKeys(handle, state, proto, listener) {
   async function* entriesOf(type, promise) {
     const ids = await promise
     for (let at = 0; at < ids.length; at += LIST_CHUNK) {
-      for (const [id, value, there] of await read(type, ids.slice(at, at + LIST_CHUNK))) {
+      const some = ids.slice(at, at + LIST_CHUNK)
+      const texts = await read(type, some)
+      for (let i = 0; i < some.length; i++) {
         // Not what was deleted meanwhile.
-        if (there) yield { id, value }
+        if (texts[i] != null) yield { id: some[i], value: decode(type, texts[i]) }
       }
     }
   }
@@ -122,6 +124,20 @@ function checkType(type) {
 function checkIds(ids) {
   const fits = Array.isArray(ids) && ids.every(id => typeof id === 'string' || typeof id === 'number')
   if (!fits) throw invalidArg('ids must be an array of strings')
+}
+
+function joined(fields) {
+  try {
+    return fields.join(NUL)
+  } catch (error) {
+    // Longer than V8's strings can be.
+    throw invalidArg(`the values are too large for one call: ${error.message}`, error)
+  }
+}
+
+/** What could not be written is asked for by another name that is missing. */
+function askable(id) {
+  return id.includes(NUL) ? NEVER_STORED : id
 }
 
 function put(object, key, value) {

@@ -9,6 +9,7 @@ pub mod custom;
 mod error;
 mod options;
 mod quick;
+mod texts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use auth_core::backend::{Durability, FolderOptions, Format, Write};
 use auth_core::creds::{Creds, Identity, KeyPair, fresh_identity};
 use auth_core::error::{Code, Error};
 use auth_core::events::{EnvironmentId, Listener, News, Sink};
-use auth_core::keys::Key;
 use auth_core::migration::{self, Plan};
 use auth_core::store::{Handle, Store};
 use auth_core::value::Value;
@@ -31,10 +31,11 @@ use napi_derive::napi;
 use answer::{Answer, Rejected};
 use error::to_throw;
 use options::{
-    FreshKeys, Inspected, Migrated, OpenOptions, OpenedAccount, RawKeyPair, Repaired, SizesAround, Texts,
-    Told, Verified,
+    FreshKeys, Inspected, Migrated, OpenOptions, OpenedAccount, RawKeyPair, Repaired, SizesAround, Told,
+    Verified,
 };
 use quick::Quick;
+use texts::{Asked, Texts, changes_of};
 
 type Telling = ThreadsafeFunction<Told, (), Told, Status, false, true>;
 
@@ -92,7 +93,8 @@ pub fn open_account<'env>(
     })
 }
 
-/// Reads keys of one type: at once when nothing has to be waited for, else a promise.
+/// Reads keys of one type; `ids` are joined by NULs, none are `None`. At once when nothing has to be waited for, else a
+/// promise.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
@@ -101,25 +103,22 @@ pub fn get_keys<'env>(
     env: &'env Env,
     handle: &External<Handle>,
     key_type: String,
-    ids: Vec<String>,
+    ids: Option<String>,
 ) -> Result<Either<Texts, Object<'env>>> {
-    // What could not be written cannot be there.
-    let keys: Vec<Option<Key>> = ids.into_iter().map(|id| handle.key(key_type.as_str(), id).ok()).collect();
-    let present: Vec<bool> = keys.iter().map(Option::is_some).collect();
-    let keys: Vec<Key> = keys.into_iter().flatten().collect();
+    let (asked, keys) = Asked::keys(handle, &key_type, ids.as_deref());
     if let Some(values) = handle.read_now(&keys) {
-        return Ok(Either::A(Texts::new(&present, values)));
+        return Ok(Either::A(asked.answer(values)));
     }
     let (answer, promise) = Answer::new(env)?;
     let reply = Box::new(move |values: auth_core::error::Result<Vec<Option<Value>>>| {
-        answer.settle(values.map(|values| Texts::new(&present, values)));
+        answer.settle(values.map(|values| asked.answer(values)));
     });
     handle.read(keys, reply);
     Ok(Either::B(promise))
 }
 
-/// Writes keys: `types`, `ids` and `texts` (`null` deletes) are parallel. At once when it is as good as done, else a
-/// promise.
+/// Writes keys: of each its type, its id and its text (empty deletes), all joined by NULs. At once when it is as good as
+/// done, else a promise.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
@@ -127,21 +126,10 @@ pub fn get_keys<'env>(
 pub fn set_keys<'env>(
     env: &'env Env,
     handle: &External<Handle>,
-    types: Vec<String>,
-    ids: Vec<String>,
-    texts: Vec<Option<String>>,
+    fields: String,
     identity: Option<Uint8Array>,
 ) -> Result<Either3<(), Rejected, Object<'env>>> {
-    let changes: auth_core::error::Result<Vec<(Key, Option<Value>)>> = types
-        .into_iter()
-        .zip(ids)
-        .zip(texts)
-        .map(|((key_type, id), text)| {
-            let value = text.map(|text| Value { text: text.into_bytes().into(), plain: false });
-            Ok((handle.key(key_type, id)?, value))
-        })
-        .collect();
-    let changes = match changes {
+    let changes = match changes_of(handle, fields) {
         Ok(changes) => changes,
         Err(error) => return Ok(Either3::B(Rejected::from(&error))),
     };

@@ -5,7 +5,6 @@ use auth_core::events::{Event, News};
 use auth_core::maintenance::{Compacted, Fault, Inspection, Repair, TypeCount, Verification};
 use auth_core::migration::{self, Report};
 use auth_core::store::{Handle, Opened};
-use auth_core::value::Value;
 use napi::bindgen_prelude::{Buffer, External};
 use napi_derive::napi;
 use std::collections::BTreeMap;
@@ -45,37 +44,6 @@ impl From<Opened> for OpenedAccount {
             creds: opened.creds.map(|creds| String::from_utf8_lossy(&creds.text).into_owned()),
             object: lossy(opened.object.0),
         }
-    }
-}
-
-/// Values that were read.
-#[napi(object, object_from_js = false)]
-pub struct Texts {
-    /// JSON texts in the order of the ids, `null` for what is missing.
-    pub texts: Vec<Option<String>>,
-    /// Which of them are not plain: `JSON.parse` alone does not do.
-    pub to_revive: Vec<u32>,
-}
-
-impl Texts {
-    /// Puts what was found where it was asked for; ids that cannot be stored are missing.
-    pub fn new(present: &[bool], values: Vec<Option<Value>>) -> Self {
-        let mut values = values.into_iter();
-        let mut to_revive = Vec::new();
-        let mut place = 0;
-        let texts = present
-            .iter()
-            .map(|present| {
-                let value = if *present { values.next().flatten() } else { None };
-                if value.as_ref().is_some_and(|value| !value.plain) {
-                    to_revive.push(place);
-                }
-                place += 1;
-                // Invalid UTF-8 reads as U+FFFD, as in Node.
-                value.map(|value| String::from_utf8_lossy(&value.text).into_owned())
-            })
-            .collect();
-        Self { texts, to_revive }
     }
 }
 

@@ -4,6 +4,9 @@
 //! `use-multi-file-auth-state`). Without `.json` that is a key's *stem*, its identity in every backend: two ids
 //! with one stem are one key.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use crate::error::{Code, Error, Result};
 
 /// The key types that Baileys is known to write: the ten of 7.0.0-rc14 and two of its branches, longest
@@ -22,6 +25,9 @@ pub const KNOWN_TYPES: [&str; 12] = [
     "session",
     "tctoken",
 ];
+
+/// Each byte, to be had as a slice: most labels are one.
+static BYTES: LazyLock<[u8; 256]> = LazyLock::new(|| std::array::from_fn(|n| u8::try_from(n).unwrap_or(0)));
 
 /// Longest file name that file systems hold, in bytes.
 pub(crate) const MAX_NAME_BYTES: usize = 255;
@@ -46,12 +52,12 @@ impl Key {
     /// begins with a dot (such files are other programs').
     pub fn new(key_type: impl Into<String>, id: impl Into<String>) -> Result<Self> {
         let (key_type, id) = (key_type.into(), id.into());
-        let stem = file_name_part(&format!("{key_type}-{id}"));
+        let stem = [&*file_name_part(&key_type), "-", &*file_name_part(&id)].concat();
         let fault = if stem.contains('\0') {
             "has a NUL character in it"
         } else if stem.starts_with('.') {
             "begins with a dot"
-        } else if is_foreign(&format!("{stem}{SUFFIX}")) {
+        } else if is_foreign(&stem) {
             "has the file name of another tool's"
         } else if stem.len() + SUFFIX.len() > MAX_NAME_BYTES {
             "is longer than a file name can be (255 bytes with type and .json)"
@@ -94,14 +100,15 @@ impl Key {
     /// Type and id as few bytes, to be stored beside the stem: the length of the type, where stem and type
     /// show the id as it is, else a zero, the type, a zero and the id.
     #[must_use]
-    pub fn label(&self) -> Vec<u8> {
+    pub fn label(&self) -> Cow<'static, [u8]> {
         let (key_type, id) = (self.key_type.as_bytes(), self.id.as_bytes());
-        let verbatim = self.stem.len() == key_type.len() + 1 + id.len()
+        let length = key_type.len();
+        let verbatim = self.stem.len() == length + 1 + id.len()
             && self.stem.starts_with(&self.key_type)
             && self.stem.ends_with(&self.id);
-        match u8::try_from(key_type.len()) {
-            Ok(length) if verbatim && length > 0 => vec![length],
-            _ => [&[0], key_type, &[0], id].concat(),
+        match BYTES.get(length..=length) {
+            Some(byte) if verbatim && length > 0 => Cow::Borrowed(byte),
+            _ => Cow::Owned([&[0], key_type, &[0], id].concat()),
         }
     }
 
@@ -122,8 +129,8 @@ impl Key {
 
 /// What Baileys makes of a text to use it as a file name.
 #[must_use]
-pub fn file_name_part(text: &str) -> String {
-    text.replace('/', "__").replace(':', "-")
+pub fn file_name_part(text: &str) -> Cow<'_, str> {
+    if text.contains(['/', ':']) { text.replace('/', "__").replace(':', "-").into() } else { text.into() }
 }
 
 /// The longest known type that this stem begins with.
@@ -137,12 +144,12 @@ pub fn known_type(stem: &str) -> Option<&'static str> {
 #[must_use]
 pub fn stem_of_file(name: &str) -> Option<&str> {
     let stem = name.strip_suffix(SUFFIX)?;
-    (!is_foreign(name) && stem.contains('-')).then_some(stem)
+    (!is_foreign(stem) && stem.contains('-')).then_some(stem)
 }
 
-/// Whether a file is another program's, though it looks like a key's.
-fn is_foreign(name: &str) -> bool {
-    name.starts_with('.') || name == "package-lock.json" || name.starts_with("tsconfig-")
+/// Whether the file with this stem is another program's, though it looks like a key's.
+fn is_foreign(stem: &str) -> bool {
+    stem.starts_with('.') || stem == "package-lock" || stem.starts_with("tsconfig-")
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Values: JSON text that V8 writes and parses. Rust carries its bytes and never rebuilds them; all it finds
 //! out is whether the text is JSON, and whether it is *plain*.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use memchr::memchr2;
 use serde::de::IgnoredAny;
 
@@ -12,8 +11,8 @@ const MAX_PLAIN_DEPTH: usize = 100;
 /// A stored value: its text, and whether `JSON.parse` alone reads it as `JSON.parse` with a reviver would.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// The JSON text, as it was written.
-    pub text: Arc<[u8]>,
+    /// The JSON text, as it was written; it may be a part of a larger one.
+    pub text: Bytes,
     /// Nothing in it that Baileys' reviver, or the forms of Baileys 6, would turn into a Buffer. `false` when
     /// in doubt or not looked at yet.
     pub plain: bool,
@@ -23,7 +22,7 @@ impl Value {
     /// A value that was read: its text is checked and looked through. `None` when it is not JSON.
     #[must_use]
     pub fn check(text: &[u8]) -> Option<Self> {
-        is_json(text).then(|| Self { plain: is_plain(text), text: text.into() })
+        is_json(text).then(|| Self { plain: is_plain(text), text: Bytes::copy_from_slice(text) })
     }
 }
 

@@ -105,7 +105,7 @@ impl Backend for Fake {
     fn read(&self, keys: Vec<Key>) -> Future<'_, Result<Vec<Result<Option<Value>>>>> {
         Box::pin(async move {
             let stored = self.0.keys.lock().unwrap();
-            let value = |text: &String| Value { text: text.as_bytes().into(), plain: true };
+            let value = |text: &String| Value { text: text.to_owned().into(), plain: true };
             Ok(keys.iter().map(|key| Ok(stored.get(&key.id).map(value))).collect())
         })
     }
@@ -222,7 +222,7 @@ fn write(handle: &Handle, write: Write) -> Receiver<Result<()>> {
 }
 
 fn set(handle: &Handle, id: &str, text: &str) -> Receiver<Result<()>> {
-    let value = Value { text: text.as_bytes().into(), plain: false };
+    let value = Value { text: text.to_owned().into(), plain: false };
     write(handle, Write::Set(vec![(Key::new("t", id).unwrap(), Some(value))]))
 }
 

@@ -150,7 +150,7 @@ struct Names {
 fn key_of(stem: &str, own_types: &HashSet<String>) -> Option<Key> {
     let known = known_type(stem);
     let own = own_types.iter().filter_map(|own| {
-        let id = stem.strip_prefix(&file_name_part(own))?.strip_prefix('-')?;
+        let id = stem.strip_prefix(&*file_name_part(own))?.strip_prefix('-')?;
         Some(Key { key_type: own.clone(), id: id.to_owned(), stem: stem.to_owned() })
     });
     // The longest type that the name begins with.

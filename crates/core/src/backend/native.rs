@@ -1,5 +1,6 @@
 //! The keys of a native folder: one append-only log, and its lock.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -217,7 +218,7 @@ fn frames<'a, 'b>(writes: &'b [&'a Write]) -> impl Iterator<Item = &'b [&'a Writ
 }
 
 fn commit_frame(log: &Log, writes: &[&Write], durability: Durability) -> Result<(), auth_log::Error> {
-    let labels: Vec<Vec<u8>> = writes
+    let labels: Vec<Cow<'_, [u8]>> = writes
         .iter()
         .flat_map(|write| match write {
             Write::Set(changes) => changes.as_slice(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use auth_log::fs::{DiskFs, Fs};
+use bytes::Bytes;
 
 use super::existing;
 use super::verify::Fault;
@@ -55,7 +56,7 @@ fn repair_on(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Repair> {
                 std::str::from_utf8(record.key).ok().and_then(|stem| Key::from_label(stem, record.label));
             let Some(key) = key else { return odd.push(from.display().to_string()) };
             let plain = record.flags & FLAG_PLAIN != 0;
-            let value = Value { text: record.value.into(), plain };
+            let value = Value { text: Bytes::copy_from_slice(record.value), plain };
             if failed.is_ok() {
                 failed = put(key, value);
             }

@@ -1,5 +1,6 @@
 //! Where an account goes: made whole, then published.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ impl Writer<'_> {
 }
 
 fn append(log: &Log, waiting: &mut Vec<(Key, Value)>) -> Result<(), auth_log::Error> {
-    let labels: Vec<Vec<u8>> = waiting.iter().map(|(key, _)| key.label()).collect();
+    let labels: Vec<Cow<'_, [u8]>> = waiting.iter().map(|(key, _)| key.label()).collect();
     let changes: Vec<Change<'_>> = waiting
         .iter()
         .zip(&labels)

@@ -1,7 +1,10 @@
 //! Writes that were made and are not in the backend yet: a `get` sees them.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::backend::Write;
 use crate::keys::Key;
@@ -10,26 +13,53 @@ use crate::value::Value;
 /// The place of a write in the order of all writes of a store.
 pub type Sequence = u64;
 
+/// Where the newest value of a key stands: nothing of the write is copied.
+struct Place {
+    hash: u64,
+    sequence: Sequence,
+    write: Arc<Write>,
+    at: usize,
+}
+
+impl Place {
+    fn change(&self) -> Option<&(Key, Option<Value>)> {
+        match &*self.write {
+            Write::Set(changes) => changes.get(self.at),
+            Write::Clear => None,
+        }
+    }
+
+    fn is_of(&self, key: &Key) -> bool {
+        self.change().is_some_and(|(own, _)| own.stem == key.stem)
+    }
+}
+
 /// The values that are on their way, the newest a key.
 #[derive(Default)]
 pub struct Pending {
     made: Sequence,
-    values: HashMap<String, (Sequence, Option<Value>)>,
+    hasher: RandomState,
+    newest: HashTable<Place>,
     cleared: Option<Sequence>,
 }
 
 impl Pending {
     /// Takes note of a write as it is made.
-    pub fn add(&mut self, write: &Write) -> Sequence {
+    pub fn add(&mut self, write: &Arc<Write>) -> Sequence {
         self.made += 1;
-        match write {
+        match &**write {
             Write::Set(changes) => {
-                let entries =
-                    changes.iter().map(|(key, value)| (key.stem.clone(), (self.made, value.clone())));
-                self.values.extend(entries);
+                for (at, (key, _)) in changes.iter().enumerate() {
+                    let hash = self.hasher.hash_one(&key.stem);
+                    let place = Place { hash, sequence: self.made, write: write.clone(), at };
+                    match self.newest.entry(hash, |other| other.is_of(key), |other| other.hash) {
+                        Entry::Occupied(mut older) => *older.get_mut() = place,
+                        Entry::Vacant(vacant) => drop(vacant.insert(place)),
+                    }
+                }
             }
             Write::Clear => {
-                self.values.clear();
+                self.newest.clear();
                 self.cleared = Some(self.made);
             }
         }
@@ -38,7 +68,12 @@ impl Pending {
 
     /// What a key is going to be, `Some(None)` for missing; `None` when the backend has to be asked.
     pub fn get(&self, key: &Key) -> Option<Option<Value>> {
-        match self.values.get(&key.stem) {
+        // Mostly there is nothing on its way, and nothing to be hashed.
+        let place = match self.newest.is_empty() {
+            true => None,
+            false => self.newest.find(self.hasher.hash_one(&key.stem), |place| place.is_of(key)),
+        };
+        match place.and_then(Place::change) {
             Some((_, value)) => Some(value.clone()),
             None => self.cleared.map(|_| None),
         }
@@ -49,8 +84,10 @@ impl Pending {
         match write {
             Write::Set(changes) => {
                 for (key, _) in changes {
-                    if self.values.get(&key.stem).is_some_and(|(newest, _)| *newest == sequence) {
-                        self.values.remove(&key.stem);
+                    let hash = self.hasher.hash_one(&key.stem);
+                    let own = |place: &Place| place.sequence == sequence && place.is_of(key);
+                    if let Ok(place) = self.newest.find_entry(hash, own) {
+                        place.remove();
                     }
                 }
             }
@@ -99,11 +136,12 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Option<Value> {
-        Some(Value { text: text.as_bytes().into(), plain: false })
+        Some(Value { text: text.to_owned().into(), plain: false })
     }
 
-    fn set(entries: &[(&str, &str)]) -> Write {
-        Write::Set(entries.iter().map(|(id, text)| (Key::new("t", *id).unwrap(), value(text))).collect())
+    fn set(entries: &[(&str, &str)]) -> Arc<Write> {
+        let changes = entries.iter().map(|(id, text)| (Key::new("t", *id).unwrap(), value(text)));
+        Arc::new(Write::Set(changes.collect()))
     }
 
     #[test]
@@ -116,7 +154,7 @@ mod tests {
         assert_eq!(pending.get(&x), Some(value("2")));
         pending.settle(second, &b);
         assert_eq!(pending.get(&x), None);
-        assert!(pending.values.is_empty());
+        assert!(pending.newest.is_empty());
     }
 
     #[test]
@@ -124,7 +162,7 @@ mod tests {
         let mut pending = Pending::default();
         let (a, b) = (set(&[("x", "1")]), set(&[("y", "2")]));
         let first = pending.add(&a);
-        let clear = pending.add(&Write::Clear);
+        let clear = pending.add(&Arc::new(Write::Clear));
         let second = pending.add(&b);
         let (x, y) = (Key::new("t", "x").unwrap(), Key::new("t", "y").unwrap());
         assert_eq!((pending.get(&x), pending.get(&y)), (Some(None), Some(value("2"))));
@@ -133,6 +171,6 @@ mod tests {
         pending.settle(clear, &Write::Clear);
         assert_eq!((pending.get(&x), pending.get(&y)), (None, Some(value("2"))));
         pending.settle(second, &b);
-        assert!(pending.values.is_empty());
+        assert!(pending.newest.is_empty());
     }
 }

@@ -61,7 +61,7 @@ pub fn set(changes: &[(&str, Option<&str>)]) -> Write {
         changes
             .iter()
             .map(|(id, text)| {
-                let value = text.map(|text| Value { text: text.as_bytes().into(), plain: false });
+                let value = text.map(|text| Value { text: text.to_owned().into(), plain: false });
                 (Key::new("session", *id).unwrap(), value)
             })
             .collect(),
