@@ -151,8 +151,8 @@ pub trait Dir: Send + Sync {
     /// `ENOTSUP`, one who may not `EACCES` or `EPERM`.
     fn sync(&self) -> io::Result<()>;
 
-    /// Makes everything durable that was written to the file system of this directory, names and data
-    /// (`syncfs`).
+    /// Makes everything durable that was written in this directory, names and data: all of its file system
+    /// (`syncfs`) where that can be asked for, else each file.
     ///
     /// # Errors
     /// Whatever the operating system says.

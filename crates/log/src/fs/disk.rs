@@ -1,4 +1,7 @@
-//! The operating system's file system.
+//! The file system of Linux, macOS and other Unix systems.
+//!
+//! What only Linux has (`syncfs`, `preadv2`) has a plainer way beside it; what only Apple's systems need is
+//! [`whole_sync`].
 
 use std::fs;
 use std::io;
@@ -6,15 +9,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self as sys, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
-#[cfg(target_os = "linux")]
-use rustix::io::{ReadWriteFlags, preadv2};
 use rustix::process::geteuid;
 
 use super::{Dir, File, FileId, Fs, Kind, Stat};
+
+#[cfg(target_os = "linux")]
+mod now;
+#[cfg(not(target_os = "linux"))]
+mod now {
+    /// Reads that do not wait: none, as far as can be known here.
+    #[derive(Default)]
+    pub(super) struct Now;
+
+    impl Now {
+        pub fn read(&self, _: &std::fs::File, _: &mut [u8], _: u64) -> std::io::Result<Option<usize>> {
+            Ok(None)
+        }
+    }
+}
 
 /// The operating system's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,8 +39,7 @@ struct DiskDir(OwnedFd);
 #[allow(clippy::disallowed_types, reason = "the one file that may name it")]
 struct DiskFile {
     file: fs::File,
-    /// The file system does not know reads that do not wait: it is not asked again.
-    always_waits: AtomicBool,
+    now: now::Now,
 }
 
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
@@ -63,8 +77,32 @@ fn stat(raw: &sys::Stat) -> Stat {
     }
 }
 
+// The type of this number differs, too.
+#[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
 fn permissions(mode: u32) -> Mode {
-    Mode::from_bits_truncate(mode)
+    Mode::from_bits_truncate(mode.try_into().unwrap_or_default())
+}
+
+/// Syncs go through the C library's functions, which a test can put a shim before. On Apple's systems the
+/// standard library asks for `F_FULLFSYNC`, without which the bytes may stay in the disk's own cache. Shares and
+/// odd file systems that do not know it are asked for the `fsync` that they know.
+#[allow(clippy::disallowed_types, reason = "the one file that may name it")]
+fn whole_sync(file: &fs::File, sync: impl Fn(&fs::File) -> io::Result<()>) -> io::Result<()> {
+    match sync(file) {
+        Err(error) if cfg!(target_vendor = "apple") && is_unsupported(&error) => Ok(sys::fsync(file)?),
+        result => result,
+    }
+}
+
+/// What `syncfs` does in one call where there is one.
+#[cfg(any(not(target_os = "linux"), test))]
+fn sync_each(dir: &dyn Dir) -> io::Result<()> {
+    for name in dir.names()? {
+        if dir.stat_name(&name)?.is_some_and(|stat| stat.kind == Kind::File) {
+            dir.open(&name)?.sync()?;
+        }
+    }
+    dir.sync()
 }
 
 impl Fs for DiskFs {
@@ -90,7 +128,7 @@ impl DiskDir {
     fn file(&self, name: &str, flags: OFlags, mode: u32) -> io::Result<Arc<dyn File>> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = fs::File::from(sys::openat(&self.0, name, flags, permissions(mode))?);
-        Ok(Arc::new(DiskFile { file, always_waits: AtomicBool::new(cfg!(not(target_os = "linux"))) }))
+        Ok(Arc::new(DiskFile { file, now: now::Now::default() }))
     }
 }
 
@@ -158,17 +196,16 @@ impl Dir for DiskDir {
         Ok(sys::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    // Syncs go through the C library's functions, which a test can put a shim before.
     #[allow(clippy::disallowed_types, reason = "the one file that may name it")]
     fn sync(&self) -> io::Result<()> {
-        fs::File::from(self.0.try_clone()?).sync_all()
+        whole_sync(&fs::File::from(self.0.try_clone()?), fs::File::sync_all)
     }
 
     fn sync_all(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         return Ok(sys::syncfs(&self.0)?);
         #[cfg(not(target_os = "linux"))]
-        return Err(io::ErrorKind::Unsupported.into());
+        return sync_each(self);
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -201,21 +238,8 @@ impl File for DiskFile {
         self.file.read_at(buffer, offset)
     }
 
-    #[cfg(target_os = "linux")]
     fn read_at_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
-        if self.always_waits.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let wanted = buffer.len();
-        match preadv2(&self.file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
-            Ok(read) => Ok((read == wanted).then_some(read)),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                self.always_waits.store(true, Ordering::Relaxed);
-                Ok(None)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.now.read(&self.file, buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
@@ -226,8 +250,9 @@ impl File for DiskFile {
         self.file.set_len(size)
     }
 
+    #[allow(clippy::disallowed_types, reason = "the one file that may name it")]
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        whole_sync(&self.file, fs::File::sync_data)
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -244,5 +269,27 @@ impl File for DiskFile {
 
     fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         Ok(sys::fchown(&self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimFs;
+
+    #[test]
+    fn without_syncfs_each_file_is_synced_and_their_names() {
+        let disk = SimFs::new(1);
+        disk.create_dir("/folder".as_ref(), 0o700).unwrap();
+        disk.create_dir("/folder/below".as_ref(), 0o700).unwrap();
+        disk.open_dir("/".as_ref()).unwrap().sync().unwrap();
+        let dir = disk.open_dir("/folder".as_ref()).unwrap();
+        for name in ["a", "b"] {
+            dir.create(name, 0o600).unwrap().write_at(name.as_bytes(), 0).unwrap();
+        }
+        sync_each(&*dir).unwrap();
+        for name in ["a", "b"] {
+            assert_eq!(disk.durable(format!("/folder/{name}")), Some(name.into()));
+        }
     }
 }
