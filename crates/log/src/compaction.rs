@@ -139,12 +139,7 @@ impl Log {
         let taken = contents.highest.max(Some(old.generation)).unwrap_or_default();
         let Some(generation) = taken.checked_add(1) else { return Ok(Compaction::Stopped) };
         if contents.temporary {
-            match dir.remove(TEMPORARY) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("removing", TEMPORARY, error));
-                }
-                _ => {}
-            }
+            folder::remove_one(dir, Name::Temporary)?;
         }
         let attests = self.rules.holds(Rule::GenerationAttested);
         let attest = if attests { Attest::OwnStart } else { Attest::Nothing };
@@ -224,20 +219,11 @@ impl Log {
     fn fill<'l>(&'l self, making: &mut Making, old: &Old) -> Result<MutexGuard<'l, Tail>, Trouble> {
         self.copy_live(making, old)?;
         let mut scan = Scan::resume(&*old.file, &old.name, old.salt, old.end, old.sequence, old.end);
-        self.catch_up(making, &mut scan)?;
+        drop(self.catch_up(making, &mut scan)?);
         // What is synced now need not be while the writer waits.
         making.flush().map_err(Trouble::New)?;
         self.sync_new(making)?;
-        let mut round = 0;
-        let tail = loop {
-            self.catch_up(making, &mut scan)?;
-            let tail = self.quiet();
-            self.go_on(&tail)?;
-            round += 1;
-            if tail.end().saturating_sub(scan.end()) <= PAUSE_BYTES || round >= ROUNDS {
-                break tail;
-            }
-        };
+        let tail = self.catch_up(making, &mut scan)?;
         copy_appended(making, &mut scan, tail.end())?;
         making.finish().map_err(Trouble::New)?;
         self.sync_new(making)?;
@@ -272,23 +258,27 @@ impl Log {
                     making.push(&change, record).map_err(Trouble::New)?;
                 }
             }
-            if bytes.capacity() > length(RUN_BYTES) {
-                bytes = Vec::new();
-            }
         }
     }
 
-    /// Copies what was appended meanwhile, until little is left of it.
-    fn catch_up(&self, making: &mut Making, scan: &mut Scan<'_>) -> Result<(), Trouble> {
-        for _ in 0..ROUNDS {
-            self.check_stop()?;
-            let end = self.published().end;
-            if end.saturating_sub(scan.end()) <= PAUSE_BYTES {
-                break;
+    /// Copies what was appended meanwhile, until little is left of it, or others write as fast for long. The
+    /// writer is paused when it returns.
+    fn catch_up<'l>(
+        &'l self,
+        making: &mut Making,
+        scan: &mut Scan<'_>,
+    ) -> Result<MutexGuard<'l, Tail>, Trouble> {
+        let mut rounds = 0..ROUNDS;
+        loop {
+            let tail = self.quiet();
+            self.go_on(&tail)?;
+            let end = tail.end();
+            if end.saturating_sub(scan.end()) <= PAUSE_BYTES || rounds.next().is_none() {
+                return Ok(tail);
             }
+            drop(tail);
             copy_appended(making, scan, end)?;
         }
-        Ok(())
     }
 
     /// A sync that fails is not tried again: the next one would say nothing of what this one lost.
@@ -302,23 +292,25 @@ impl Log {
         }
     }
 
+    /// While it copies; what has been copied is of no use.
     fn check_stop(&self) -> Result<(), Trouble> {
-        let stopped = self.stop.load(Ordering::SeqCst) && self.rules.holds(Rule::LatchStopsCompaction);
-        if stopped { Err(Trouble::Stopped) } else { Ok(()) }
+        self.unless(self.stop.load(Ordering::SeqCst))
     }
 
+    /// While nobody can write: so that it is true until it has its name.
     fn go_on(&self, tail: &Tail) -> Result<(), Trouble> {
-        if tail.check_open().is_err() && self.rules.holds(Rule::LatchStopsCompaction) {
-            return Err(Trouble::Stopped);
-        }
-        self.check_stop()
+        self.unless(tail.check_open().is_err())
+    }
+
+    fn unless(&self, stopped: bool) -> Result<(), Trouble> {
+        if stopped && self.rules.holds(Rule::LatchStopsCompaction) { Err(Trouble::Stopped) } else { Ok(()) }
     }
 
     /// Removes lower generations, lowest first. One that stays is removed at the next opening.
     fn remove_older(&self, generation: u64) {
         let Ok(contents) = Contents::of(&*self.dir) else { return };
         for older in contents.logs.into_iter().filter(|older| *older < generation) {
-            if self.dir.remove(&Name::Log(older).to_string()).is_err() {
+            if folder::remove_one(&*self.dir, Name::Log(older)).is_err() {
                 return;
             }
         }
@@ -380,5 +372,38 @@ impl Old {
             sequence: tail.sequence(),
             size: tail.size(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_near_is_read_at_once_and_no_more_than_half_a_megabyte() {
+        let places = |gaps: &[(u64, usize)]| {
+            let mut at = 64;
+            let place = |(gap, length): &(u64, usize)| {
+                let place = Place { offset: at + gap, length: *length };
+                at = place.end();
+                place
+            };
+            gaps.iter().map(place).collect::<Vec<_>>()
+        };
+        assert_eq!(run_of(&[]), 0);
+        assert_eq!(run_of(&places(&[(0, 9)])), 1);
+        assert_eq!(run_of(&places(&[(0, 9), (65_536, 9), (0, 9), (65_537, 9), (0, 9)])), 3);
+        assert_eq!(run_of(&places(&[(7, 400_000), (0, 124_288), (0, 9)])), 2);
+        assert_eq!(run_of(&places(&[(7, 400_000), (0, 124_289), (0, 9)])), 1);
+        assert_eq!(run_of(&places(&[(0, 9_000_000), (0, 9)])), 1, "a large one alone");
+    }
+
+    #[test]
+    fn salts_come_from_splitmix64() {
+        // The first numbers that its authors give for this start.
+        let mut seed = 1_234_567;
+        let numbers = [next_salt(&mut seed), next_salt(&mut seed), next_salt(&mut seed)];
+        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!(numbers, expected.map(u64::to_le_bytes));
     }
 }

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use rustix::io::Errno;
-
 /// Why a call on a log failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -102,13 +100,15 @@ impl Error {
     }
 }
 
-/// No space, or none left of a quota (which `ErrorKind::StorageFull` does not cover).
+/// No space, or none left of a quota.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    [Errno::NOSPC, Errno::DQUOT].iter().any(|full| error.raw_os_error() == Some(full.raw_os_error()))
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]

@@ -39,24 +39,28 @@ pub fn set_aside(dir: &dyn Dir) -> Result<(), Error> {
 pub fn remove(dir: &dyn Dir) -> Result<(), Error> {
     let mut contents = Contents::of(dir)?;
     let highest = contents.logs.pop();
-    let remove = |name: Name| match dir.remove(&name.to_string()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("removing", &name.to_string(), error))
-        }
-        _ => Ok(()),
-    };
     let older = contents.logs.iter().map(|generation| Name::Log(*generation));
     let aside = contents.aside.iter().map(|generation| Name::Aside(*generation));
     for name in aside.chain(contents.temporary.then_some(Name::Temporary)).chain(older) {
-        remove(name)?;
+        remove_one(dir, name)?;
     }
     if !contents.logs.is_empty() {
         sync(dir)?;
     }
     if let Some(generation) = highest {
-        remove(Name::Log(generation))?;
+        remove_one(dir, Name::Log(generation))?;
     }
     sync(dir)
+}
+
+/// Removes a file of ours, or finds that somebody else has.
+pub(crate) fn remove_one(dir: &dyn Dir, name: Name) -> Result<(), Error> {
+    match dir.remove(&name.to_string()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("removing", &name.to_string(), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the names in a folder durable, where that is possible.

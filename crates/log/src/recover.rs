@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::folder::{self, Contents};
-use crate::format::{FIRST_FRAME, Name, TEMPORARY, length, offset};
+use crate::format::{FIRST_FRAME, Name, length, offset};
 use crate::fs::{Dir, File, read_full, write_all};
 use crate::index::Index;
 use crate::making::{Attest, Making};
@@ -32,20 +32,16 @@ pub(crate) fn open(dir: &dyn Dir, salt: [u8; 8], rules: Rules) -> Result<Recover
     }
     let contents = Contents::of(dir)?;
     if contents.temporary {
-        remove(dir, TEMPORARY)?;
+        folder::remove_one(dir, Name::Temporary)?;
     }
     let Some((newest, older)) = contents.logs.split_last() else {
         return create(dir, contents.highest.map_or(1, |taken| taken.saturating_add(1)), salt, rules);
     };
     let recovered = recover(dir, *newest, rules, Hint::Taken)?;
     for generation in older {
-        remove(dir, &Name::Log(*generation).to_string())?;
+        folder::remove_one(dir, Name::Log(*generation))?;
     }
     Ok(recovered)
-}
-
-fn remove(dir: &dyn Dir, name: &str) -> Result<(), Error> {
-    dir.remove(name).map_err(|e| Error::io("removing", name, e))
 }
 
 /// Makes an empty log.

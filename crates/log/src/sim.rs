@@ -77,6 +77,10 @@ pub enum Moment {
     Made,
     /// In the sync of a file: what is written now it does not cover.
     Sync,
+    /// Before a file is written.
+    Write,
+    /// Before a file is renamed.
+    Rename,
 }
 
 struct State {

@@ -304,6 +304,7 @@ impl Dir for SimDir {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.fs.pass(Moment::Rename);
         let mut state = self.fs.lock();
         state.whole(self.epoch, true, || format!("rename {from} to {to}"))?;
         let node = state.child(self.node, from)?.ok_or_else(|| error(Errno::NOENT))?;
@@ -357,6 +358,7 @@ impl File for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.fs.pass(Moment::Write);
         self.fs.lock().write(self.epoch, self.node, bytes, offset)
     }
 

@@ -13,6 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod compaction;
 mod concurrency;
 mod damage;
 mod errors;
