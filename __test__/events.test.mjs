@@ -187,7 +187,7 @@ describe('native: on the channel', () => {
   for (const [what, file, expected] of [
     ['a sync that fails: latched, once', 'fail', ['latched']],
     ['a compaction whose own file fails: uncompacted, and the store goes on', 'fail-new', ['uncompacted']],
-    ['a compaction whose name is not durable: uncompacted and latched', 'fail-other', ['uncompacted', 'latched']],
+    ['a compaction whose name is not durable: uncompacted and latched', 'fail-folder', ['uncompacted', 'latched']],
   ]) {
     test(what, async t => {
       const shim = makeShim(t)

@@ -222,7 +222,7 @@ describe('native: a store that fails by itself tells every open handle at once',
         // Nothing is called from here on.
         for (let n = 0; n < 500 && told.length < 2; n++) await sleep(20)
         report({ code, told, later: await keys.set({ session: { b: { n: 1 } } }).catch(error => error.code) })
-      `, newPath(t), path.join(shim.folder, 'fail-other'), how)
+      `, newPath(t), path.join(shim.folder, 'fail-folder'), how)
       assert.deepEqual(result.told.map(([name, code]) => [name, code]), [['first', 'ERR_AUTH_FAILED'], ['second', 'ERR_AUTH_FAILED']])
       assert.equal(result.later, 'ERR_AUTH_FAILED')
       if (how === 'that was asked for') assert.equal(result.code, 'ERR_AUTH_IO')

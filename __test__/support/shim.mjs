@@ -15,6 +15,7 @@ const SOURCE = `
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,10 +42,18 @@ static int sync_file(const char *call, int fd) {
     close(delay);
     usleep(atoi(text) * 1000);
   }
-  snprintf(name, sizeof name, "%s/%s", shim, strstr(path, "keys.tmp") ? "fail-new" : is_log ? "fail" : "fail-other");
-  if (unlink(name) == 0) {
+  struct stat kind;
+  int is_folder = fstat(fd, &kind) == 0 && S_ISDIR(kind.st_mode);
+  const char *which = strstr(path, "keys.tmp") ? "fail-new" : is_log ? "fail" : is_folder ? "fail-folder" : "fail-other";
+  snprintf(name, sizeof name, "%s/%s", shim, which);
+  int fail = open(name, O_RDONLY);
+  if (fail >= 0) {
+    length = read(fail, text, sizeof text - 1);
+    text[length < 0 ? 0 : length] = 0;
+    close(fail);
+    unlink(name);
     result = -1;
-    error = EIO;
+    error = length > 0 ? atoi(text) : EIO;
   } else {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, call);
     result = real(fd);
@@ -81,7 +90,10 @@ export function makeShim(t) {
     folder,
     /** From now on each sync of a log takes so much longer. */
     delay: ms => fs.writeFileSync(file('delay'), String(ms)),
-    /** The next sync of a log fails with EIO, and syncs nothing; a file `fail-new` does so for a log in the making, `fail-other` for all else. */
+    /**
+     * The next sync of a log fails with EIO, and syncs nothing. A file `fail-new` does so for a log in the making,
+     * `fail-folder` for a folder, `fail-other` for all else; a number in it is the error.
+     */
     failOnce: () => fs.writeFileSync(file('fail'), ''),
     /** Every sync so far, in milliseconds of `process.hrtime`. */
     syncs() {
@@ -89,7 +101,7 @@ export function makeShim(t) {
       const lines = fs.readFileSync(file('log'), 'utf8').trim().split('\n')
       return lines.map(line => {
         const [call, begun, ended, result, name] = line.split('\t')
-        return { call, begun: Number(begun), ended: Number(ended), result: Number(result), name: path.basename(name), isLog: name.includes('keys.') }
+        return { call, begun: Number(begun), ended: Number(ended), result: Number(result), name: path.basename(name), path: name, isLog: name.includes('keys.') }
       })
     },
     /** As `start` of `children.mjs`, with the shim; the snippet also knows `now()`, on the clock of `syncs()`. */

@@ -1,5 +1,5 @@
-// Writes to a native store until it is killed: the child of `kill.test.mjs`, which also imports what is expected.
-// Argument: the folder. Prints a line for each call that resolved: `<lane> <number>`.
+// Writes to a store until it is killed: the child of `kill.test.mjs` and `kill.multi-file.test.mjs`, which also import
+// what is expected. Arguments: the folder, the backend (default native). Prints a line for each call that resolved: `<lane> <number>`.
 import { writeSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { openAuthState } from './backends.mjs'
@@ -28,7 +28,7 @@ export function setOf(lane, number) {
 }
 
 async function write(folder) {
-  const { state, saveCreds } = await openAuthState('native', folder)
+  const { state, saveCreds } = await openAuthState(process.argv[3] ?? 'native', folder)
   // To a pipe, at once: what is not printed when the kill comes was not acknowledged to the parent.
   const acknowledge = (name, number) => writeSync(1, `${name} ${number}\n`)
   acknowledge('open', process.pid)
