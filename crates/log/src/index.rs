@@ -186,6 +186,11 @@ impl Index {
         self.tidy();
     }
 
+    /// Gives back what the names may still grow into. A store is mostly read from: what is in it stays.
+    pub fn settle(&mut self) {
+        self.names.bytes.shrink_to_fit();
+    }
+
     /// Keeps memory near what the keys that are there need, however many came and went.
     fn tidy(&mut self) {
         if self.names.dead < DEAD_NAMES_BYTES || self.names.dead < self.names.bytes.len() / 2 {

@@ -148,10 +148,11 @@ impl Making {
     }
 
     /// The log that it is now.
-    pub fn into_log(self, name: String, rules: Rules) -> (Tail, Index) {
+    pub fn into_log(mut self, name: String, rules: Rules) -> (Tail, Index) {
         let tail = Tail::new(self.file, name, self.generation, self.salt, rules)
             .at(self.end, self.sequence, self.end)
             .changed(self.last, self.last);
+        self.index.settle();
         (tail, self.index)
     }
 }

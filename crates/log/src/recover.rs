@@ -79,6 +79,7 @@ fn recover(dir: &dyn Dir, generation: u64, rules: Rules, hint: Hint) -> Result<R
             changed = frame.offset.saturating_add(offset(frame.bytes.len()));
         }
     }
+    index.settle();
     if !scan.hint_holds() {
         return recover(dir, generation, rules, Hint::Ignored);
     }
