@@ -8,6 +8,7 @@ import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { compactAuthState, inspectAuthState, verifyAuthState } from '../index.js'
 import { run } from './support/children.mjs'
+import { counted } from './support/counted.mjs'
 import { generationOf } from './support/damage.mjs'
 import { count, makeRandom, SEED } from './support/random.mjs'
 import { backends, collect, newPath, opened } from './support/stores.mjs'
@@ -87,8 +88,9 @@ describe('disk and memory', () => {
       assert.deepEqual(result.warnings, [])
       assertAtRest(folder)
       assert.ok(generationOf(folder) > 3, 'it was compacted again and again')
+      counted(t, { sets, compactions: generationOf(folder) - 1 })
       t.diagnostic(
-        `${sets} sets, ${((sets * perSet * bytes) / MB).toFixed(0)} MB written, ${generationOf(folder) - 1} compactions, at most ${(result.most / MB).toFixed(1)} MB on disk, ` +
+        `${((sets * perSet * bytes) / MB).toFixed(0)} MB written, at most ${(result.most / MB).toFixed(1)} MB on disk, ` +
           `memory ${(result.before / MB).toFixed(0)} MB, at most ${((result.highest - result.before) / MB).toFixed(1)} more`,
       )
     })
@@ -201,6 +203,7 @@ describe('while it compacts', () => {
     assert.ok(generationOf(folder) - began >= 3, `${generationOf(folder) - began} compactions`)
     // What this test itself does in JavaScript meanwhile is not the store's.
     assert.ok(longest < 100 + loop.max / 1e6, `a get took ${longest} ms, the event loop was blocked for ${loop.max / 1e6}`)
-    t.diagnostic(`${JSON.stringify(counts)}, ${generationOf(folder) - began} compactions, the longest get ${longest.toFixed(1)} ms`)
+    counted(t, { ...counts, compactions: generationOf(folder) - began })
+    t.diagnostic(`the longest get ${longest.toFixed(1)} ms`)
   })
 })

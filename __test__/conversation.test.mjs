@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { migrateAuthState } from '../index.js'
 import { assertSameFolder, readFolder, tempFolder } from './support/accounts.mjs'
+import { counted } from './support/counted.mjs'
 import { RemoteParty } from './support/remote.mjs'
 import { rc14 } from './support/rc14.mjs'
 import { Conversation, Server } from './support/signal.mjs'
@@ -49,11 +50,11 @@ test('a thousand messages decrypt across restarts and every backend', { timeout:
       // What is held back in the conversation arrives in the next process.
       await bob.restart({ kill: bob.restarts % 2 === 1 })
     }
-    t.diagnostic(`${conversation.received} messages, bob on ${backend}, ${bob.restarts} restarts`)
   }
   await conversation.deliverLate()
   assert.equal(conversation.received, 1000)
   assert.ok(bob.restarts > 20)
+  counted(t, { messages: conversation.received, restarts: alice.restarts + bob.restarts })
 
   const { state } = await rc14.useMultiFileAuthState(bob.folder)
   assert.equal(state.creds.me.id, bob.jid)

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { start } from './support/children.mjs'
+import { counted } from './support/counted.mjs'
 import { runMounted } from './support/mounts.mjs'
 import { count } from './support/random.mjs'
 import { makeShim } from './support/shim.mjs'
@@ -50,7 +51,7 @@ describe('interval: a resolved set survives every end of the process', () => {
       assert.deepEqual(await keys.get('session', ['a']), { a: { n: expected } })
       const ids = Array.from({ length: expected }, (_, n) => `a${n + 1}`)
       assert.deepEqual(await keys.get('session', ids), Object.fromEntries(ids.map((id, n) => [id, { n: n + 1 }])))
-      t.diagnostic(`${rounds} ends, ${expected} sets`)
+      counted(t, { 'ends of a process': rounds, sets: expected })
     })
   }
 })

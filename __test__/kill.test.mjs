@@ -1,5 +1,5 @@
 // kill -9 at random moments: what was acknowledged is there, and nothing is there by halves.
-// `npm test` kills a few times, BNA_FULL=1 fifty times each.
+// BNA_FULL=1 kills ten times as often.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,9 +11,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { migrateAuthState } from '../index.js'
 import { assertSameFolder, makeAccountFolder, readFolder, tempFolder } from './support/accounts.mjs'
 import { openAuthState } from './support/backends.mjs'
+import { counted } from './support/counted.mjs'
+import { count } from './support/random.mjs'
 import { LANES, setOf } from './support/writer.mjs'
 
-const KILLS = process.env.BNA_FULL ? 50 : 5
+const KILLS = { writer: count(500), migration: count(120) }
 const script = name => fileURLToPath(new URL(`./support/${name}.mjs`, import.meta.url))
 
 /** A child whose output is read to the end, also when it is killed. */
@@ -68,7 +70,7 @@ async function numberOf(keys, lane) {
   return number
 }
 
-test('a writer that is killed loses nothing acknowledged and leaves every set whole', { timeout: 600_000 }, async t => {
+test('a writer that is killed loses nothing acknowledged and leaves every set whole', { timeout: 1_800_000 }, async t => {
   const folder = join(tempFolder(t), 'account')
   const { saveCreds, close } = await openAuthState('native', folder)
   await saveCreds()
@@ -77,7 +79,7 @@ test('a writer that is killed loses nothing acknowledged and leaves every set wh
   let sets = 0
   let unacknowledged = 0
 
-  for (let kill = 0; kill < KILLS; kill++) {
+  for (let kill = 0; kill < KILLS.writer; kill++) {
     const writer = run('writer', [folder])
     // Every fifth kill comes while the process starts and opens, the others while it writes.
     if (kill % 5 !== 4) await writer.saw('creds')
@@ -101,8 +103,8 @@ test('a writer that is killed loses nothing acknowledged and leaves every set wh
     known.creds = creds.accountSyncCounter
     await handle.close()
   }
-  assert.ok(sets > KILLS, 'the writers wrote')
-  t.diagnostic(`${KILLS} kills, ${sets} acknowledged sets, ${unacknowledged} more whole on disk, ${known.creds} saves`)
+  assert.ok(sets > KILLS.writer, 'the writers wrote')
+  counted(t, { kills: KILLS.writer, sets, 'sets more whole on disk': unacknowledged, saves: known.creds })
 })
 
 /** Absent, complete or unfinished; asserts that it is one of them, and that complete is equal to the source. */
@@ -157,7 +159,7 @@ async function killMigrations(t, { from, to, backend, complete }) {
   const duration = durations.sort((a, b) => a - b)[1]
 
   const outcomes = { absent: 0, incomplete: 0, complete: 0 }
-  for (let kill = 0; kill < KILLS; kill++) {
+  for (let kill = 0; kill < KILLS.migration; kill++) {
     const migration = run('migrator', [from, to])
     await migration.saw('start')
     await sleep(Math.random() * duration)
@@ -173,10 +175,11 @@ async function killMigrations(t, { from, to, backend, complete }) {
     assert.equal(await outcomeOf(backend, to, complete), 'complete')
     rmSync(to, { recursive: true })
   }
-  t.diagnostic(`${KILLS} kills within ${duration.toFixed(0)} ms: ${JSON.stringify(outcomes)}`)
+  counted(t, { kills: KILLS.migration, ...outcomes })
+  t.diagnostic(`within ${duration.toFixed(0)} ms`)
 }
 
-test('a migration to native that is killed is absent, unfinished or complete', { timeout: 600_000 }, async t => {
+test('a migration to native that is killed is absent, unfinished or complete', { timeout: 1_800_000 }, async t => {
   const root = tempFolder(t)
   const { folder: from, ids } = await makeAccountFolder(join(root, 'multi-file'), { sessions: 40, preKeys: 300 })
   await killMigrations(t, {
@@ -187,7 +190,7 @@ test('a migration to native that is killed is absent, unfinished or complete', {
   })
 })
 
-test('a migration back to multi-file that is killed is absent, unfinished or complete', { timeout: 600_000 }, async t => {
+test('a migration back to multi-file that is killed is absent, unfinished or complete', { timeout: 1_800_000 }, async t => {
   const root = tempFolder(t)
   const { folder: original } = await makeAccountFolder(join(root, 'original'), { sessions: 40, preKeys: 300 })
   const from = join(root, 'native')

@@ -9,6 +9,7 @@ import { migrateAuthState, repairAuthState, verifyAuthState } from '../index.js'
 import { KEY_TYPES, makeAccountFolder } from './support/accounts.mjs'
 import { versions } from './support/baileys.mjs'
 import { run, start } from './support/children.mjs'
+import { counted } from './support/counted.mjs'
 import { assertSameAccount, beside, bothFormats, edit, flip, generationOf, logOf, openAs } from './support/damage.mjs'
 import { count, makeRandom, SEED } from './support/random.mjs'
 import { backends, newPath, opened, rejection, snapshot } from './support/stores.mjs'
@@ -74,7 +75,7 @@ describe('a healthy store is never called damaged', () => {
     await (await opened(t, native, { folder, create: false })).close()
     // The temporaries of killed saves go ten minutes later; their names begin with a dot.
     assert.deepEqual(fs.readdirSync(folder).filter(name => !name.startsWith('.')).sort(), ['creds.json', path.basename(logOf(folder)), 'keys.lock'])
-    t.diagnostic(`${kills} kills`)
+    counted(t, { kills })
   })
 
   test('beside an owner in another process that writes and compacts all the time', { timeout: 120_000 }, async t => {
@@ -89,7 +90,7 @@ describe('a healthy store is never called damaged', () => {
     }
     child.kill('SIGKILL')
     await child.ended
-    t.diagnostic(`verified ${verified} times, now ${path.basename(logOf(folder))}`)
+    counted(t, { verifications: verified })
   })
 
   test('beside an owner in this process', async t => {
@@ -141,7 +142,7 @@ describe('each kind of damage is found, and its place', () => {
     }
     fs.writeFileSync(log, whole)
     assert.deepEqual((await verifyAuthState(folder)).faults, [])
-    t.diagnostic(`${flips} flips in ${frames} bytes`)
+    counted(t, { 'bits flipped': flips }, SEED)
   })
 
   test('bytes are missing in the middle of the log', async t => {
@@ -289,7 +290,7 @@ describe('a damaged native store', () => {
       for (const id in all) if (got[id] !== null) assert.equal(got[id], all[id], 'never wrong data')
       lostKeys += lost.length
     }
-    t.diagnostic(`${flips} flips, ${lostKeys} keys lost`)
+    counted(t, { 'bits flipped': flips, 'keys lost': lostKeys }, SEED)
   })
 
   test('repair of a multi-file folder leaves out what is torn', async t => {
@@ -337,6 +338,6 @@ describe('a damaged native store', () => {
       report(await auth.verifyAuthState(args[0]))
     `, folder, beside(folder, 'large-native'))
     assert.deepEqual(result.faults, [])
-    t.diagnostic(`${result.checked} values`)
+    counted(t, { values: result.checked })
   })
 })

@@ -16,7 +16,7 @@ import { makeRandom, SEED } from './support/random.mjs'
 import { Party, Server } from './support/signal.mjs'
 import { defer, newPath } from './support/stores.mjs'
 
-const ROUNDS = process.env.BNA_FULL === '1' ? { sync: 200, interval: 50 } : { sync: 15, interval: 4 }
+const ROUNDS = process.env.BNA_FULL === '1' ? { sync: 200, interval: 60 } : { sync: 15, interval: 4 }
 const BOT = fileURLToPath(new URL('./support/bot.mjs', import.meta.url))
 const GROUP = '120363029999999999@g.us'
 
@@ -75,7 +75,7 @@ async function makeFriend() {
 }
 
 for (const durability of ['sync', 'interval']) {
-  test(`killed at random moments, the bot uses no message key twice, and the conversation goes on: ${durability}`, { timeout: 900_000 }, async t => {
+  test(`killed at random moments, the bot uses no message key twice, and the conversation goes on: ${durability}`, { timeout: 1_800_000 }, async t => {
     const folder = newPath(t)
     const random = makeRandom(SEED)
     const { server, friend } = await makeFriend()

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run, start, untilReleased } from './support/children.mjs'
+import { counted } from './support/counted.mjs'
 import { count } from './support/random.mjs'
 import { backends, collect, newPath, opened, readJson, rejection } from './support/stores.mjs'
 
@@ -96,7 +97,7 @@ describe('under a live handle', () => {
       assert.match(anew[0], /log/)
       assert.ok(anew[0].includes(folder))
       assert.equal(logs(folder).length, 1)
-      t.diagnostic(`${rounds} cleanings, ${result.gets} sets and gets, now ${logs(folder)}`)
+      counted(t, { cleanings: rounds, 'sets and gets': result.gets })
     })
   }
 
@@ -160,7 +161,7 @@ describe('under a live handle', () => {
       assert.deepEqual(await keys.get('session', Object.keys(expected)), expected)
       await close()
     }
-    t.diagnostic(`${rounds} cleanings and kills`)
+    counted(t, { cleanings: rounds, kills: rounds })
   })
 
   const onlyFull = process.env.BNA_FULL === '1' ? false : 'it takes more than a minute: BNA_FULL=1'

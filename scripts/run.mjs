@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 /** The top of the repository. */
@@ -36,6 +37,20 @@ export async function capture(command, args, options = {}) {
 export function show(command, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], ...options })
+    child.on('error', reject)
+    child.on('close', code => resolve(code ?? 1))
+  })
+}
+
+/** The same; its standard output goes, line by line, to `onLine` too. */
+export function tee(command, args, onLine) {
+  return new Promise((resolve, reject) => {
+    const color = process.stdout.isTTY ? { FORCE_COLOR: '1', CARGO_TERM_COLOR: 'always' } : {}
+    const env = { ...process.env, ...color }
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.pipe(process.stdout, { end: false })
+    child.stderr.pipe(process.stderr, { end: false })
+    createInterface({ input: child.stdout }).on('line', onLine)
     child.on('error', reject)
     child.on('close', code => resolve(code ?? 1))
   })

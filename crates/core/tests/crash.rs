@@ -126,7 +126,7 @@ fn a_crash_at_any_operation_loses_no_saved_creds_and_no_acknowledged_native_set(
             }
         }
     }
-    println!("{points} crash points");
+    println!("counted: crash points {points}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_failing_operation_loses_no_saved_creds_and_no_acknowledged_native_set() {
             }
         }
     }
-    println!("{points} failing operations");
+    println!("counted: failing operations {points}");
 }
 
 #[test]

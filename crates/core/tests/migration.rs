@@ -117,7 +117,7 @@ fn a_crash_at_any_operation_leaves_a_target_that_is_absent_unfinished_or_whole()
             }
         }
     }
-    println!("{points} crash points");
+    println!("counted: crash points {points}");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_failing_operation_leaves_a_target_that_is_absent_unfinished_or_whole() {
             }
         }
     }
-    println!("{points} failing operations");
+    println!("counted: failing operations {points}");
 }
 
 #[test]
