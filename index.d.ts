@@ -472,7 +472,10 @@ export function backupAuthState(
 
 /** How an account is deleted. */
 export interface DeleteOptions {
-  /** Copy the account to this folder first, as `backupAuthState` does; when that fails nothing is removed. */
+  /**
+   * Copy the account to this folder first, as `backupAuthState` does; when that fails nothing is removed. Both are one step:
+   * what this process writes meanwhile is in the copy, or refused with `ERR_AUTH_GONE`.
+   */
   keep?: string
 }
 

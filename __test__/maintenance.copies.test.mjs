@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import { backupAuthState, deleteAuthState, inspectAuthState, verifyAuthState } from '../index.js'
 import { assertSameFolder, KEY_TYPES } from './support/accounts.mjs'
 import { run, start, untilReleased } from './support/children.mjs'
+import { counted } from './support/counted.mjs'
 import { assertSameAccount, beside, bothFormats, logOf } from './support/damage.mjs'
 import { runMounted } from './support/mounts.mjs'
 import { count } from './support/random.mjs'
@@ -114,7 +115,7 @@ describe('backup', () => {
     assert.equal((await momentOf(folder)).moment, reports[1], 'the owner lost nothing')
     assert.deepEqual(apart, [], 'credentials and keys are of one moment')
     assert.notEqual(path.basename(logOf(folder)), first, 'it compacted meanwhile')
-    t.diagnostic(`${copies} copies beside ${reports[1]} sets, ${first} became ${path.basename(logOf(folder))}`)
+    counted(t, { copies, sets: reports[1] })
   })
 
   test('beside an owner in another process that saves its credentials all the time', async t => {
@@ -279,6 +280,28 @@ for (const backend of backends) {
       await assertSameAccount(backend.name, keep, expected, KEY_TYPES)
       assert.deepEqual((await verifyAuthState(keep)).faults, [])
     })
+
+    for (const by of ['a handle', 'the folder']) {
+      test(`keep, by ${by}: what is written meanwhile is in the copy, or refused`, async t => {
+        const { folder, handle, keys } = await account(t)
+        const many = Array.from({ length: 500 }, (_, n) => [`${n}.0`, { text: 'x'.repeat(1000) }])
+        await keys.set({ session: Object.fromEntries(many) })
+        let [acknowledged, refused] = [0, undefined]
+        const writing = (async () => {
+          for (let n = 1; !refused; n++) {
+            await keys.set({ 'sender-key-memory': { last: { n } } }).then(() => (acknowledged = n), error => (refused = error))
+            await new Promise(setImmediate)
+          }
+        })()
+        while (acknowledged < 3) await new Promise(setImmediate)
+        const keep = beside(folder, 'kept')
+        await deleteAuthState(by === 'a handle' ? handle : folder, { keep })
+        await writing
+        assert.equal(refused.code, 'ERR_AUTH_GONE', refused.stack)
+        const kept = await opened(t, backend, { folder: keep, create: false })
+        assert.deepEqual(await kept.keys.get('sender-key-memory', ['last']), { last: { n: acknowledged } })
+      })
+    }
 
     test('a keep that fails removes nothing, and the handle goes on', async t => {
       const { folder, handle, keys, saveCreds } = await account(t)

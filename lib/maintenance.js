@@ -37,9 +37,10 @@ async function backupAuthState(folder, to) {
 
 async function deleteAuthState(folder, options) {
   const { keep } = checkOptions(options, DELETE)
+  // Absolute at once: a later chdir is nothing to this call.
+  const kept = keep === undefined ? undefined : resolve(keep)
   const { path, handle = path } = await accountOf(folder)
-  if (keep !== undefined) unwrap(await native.backup(path, resolve(keep)))
-  unwrap(await native.deleteAccount(handle))
+  unwrap(await native.deleteAccount(handle, kept))
 }
 
 /** What does not apply is not there. */

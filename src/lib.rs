@@ -280,7 +280,7 @@ pub fn backup<'env>(env: &'env Env, folder: String, to: String) -> Result<Object
     promised(env, async move { maintenance::backup(folder.into(), to.into()).await.map(Migrated::from) })
 }
 
-/// Removes an account: in a folder, or the one that this handle has open.
+/// Removes an account: in a folder, or the one that this handle has open; with a copy before where one is to be kept.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
@@ -288,12 +288,13 @@ pub fn backup<'env>(env: &'env Env, folder: String, to: String) -> Result<Object
 pub fn delete_account<'env>(
     env: &'env Env,
     account: Either<String, &External<Handle>>,
+    keep: Option<String>,
 ) -> Result<Object<'env>> {
-    let store = store_of(&account);
+    let (store, keep) = (store_of(&account), keep.map(PathBuf::from));
     promised(env, async move {
         match store {
-            Ok(store) => store.delete().await,
-            Err(folder) => maintenance::delete(folder).await,
+            Ok(store) => store.delete(keep).await,
+            Err(folder) => maintenance::delete(folder, keep).await,
         }
     })
 }

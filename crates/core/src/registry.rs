@@ -44,15 +44,25 @@ fn slot(folder: FileId) -> Slot {
     slots.by_folder.entry(folder).or_default().clone()
 }
 
+/// As long as it is there, nobody opens the folder in this process.
+pub type Closed = tokio::sync::OwnedMutexGuard<Weak<Store>>;
+
+/// The store of a folder, if it is open in this process; else what keeps it from being opened.
+pub async fn open_or_closed(folder: FileId) -> Result<Arc<Store>, Closed> {
+    let slot = slot(folder).lock_owned().await;
+    match slot.upgrade() {
+        Some(store) if store.is_finished() => {
+            store.released().await;
+            Err(slot)
+        }
+        Some(store) => Ok(store),
+        None => Err(slot),
+    }
+}
+
 /// The store of a folder, if it is open in this process. One that is just closing has let go when this resolves.
 pub async fn open_store(folder: FileId) -> Option<Arc<Store>> {
-    let slot = SLOTS.lock().unwrap_or_else(PoisonError::into_inner).by_folder.get(&folder).cloned()?;
-    let store = slot.lock().await.upgrade()?;
-    if store.is_finished() {
-        store.released().await;
-        return None;
-    }
-    Some(store)
+    open_or_closed(folder).await.ok()
 }
 
 /// Opens an account in a folder: another handle of the store that is open, or a new store.

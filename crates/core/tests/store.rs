@@ -158,7 +158,7 @@ impl Backend for Fake {
         Box::pin(async { Ok(Compacted::default()) })
     }
 
-    fn delete(&self) -> Future<'_, Result<()>> {
+    fn delete(&self, _: Option<PathBuf>) -> Future<'_, Result<()>> {
         Box::pin(async {
             self.note("delete");
             Ok(())
@@ -427,7 +427,7 @@ fn a_delete_comes_after_the_calls_before_it_and_leaves_handles_that_are_gone() {
     let before = set(&handle, "a", "1");
     let (send, deleted) = channel();
     let deleting = store.clone();
-    runtime::spawn(async move { send.send(deleting.delete().await).unwrap() }).unwrap();
+    runtime::spawn(async move { send.send(deleting.delete(None).await).unwrap() }).unwrap();
     told.gate.add_permits(99);
     answer(&before).unwrap();
     answer(&deleted).unwrap();

@@ -1,6 +1,7 @@
 //! An account in a folder, blocking: `creds.json` and a key store. Everything that is the same on both formats,
 //! and all that a simulated disk has to crash.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ use crate::events::Event;
 use crate::folder::{
     CREDS, Folder, Look, MARKER, Reach, StoredCreds, Survey, Watch, no_account, read_creds, remove_stale,
 };
-use crate::maintenance::delete_account;
+use crate::maintenance::{delete_account, keep_account};
 use crate::migration::marker_names;
 
 /// A folder that may be opened as a format: what was found in it.
@@ -35,7 +36,14 @@ pub struct Judged {
 /// `Incomplete`, `WrongFormat`, `NotMigrated`, `Corrupt`, `Io` (`ENOENT` without an account when `create` is
 /// false): the folder stays as it is.
 pub fn judge(folder: &Folder, format: Format, create: bool) -> Result<Judged> {
-    let survey = Survey::of(folder)?;
+    judge_surveyed(folder, Survey::of(folder)?, format, create)
+}
+
+/// The same, by what was found in it a moment ago.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_surveyed(folder: &Folder, survey: Survey, format: Format, create: bool) -> Result<Judged> {
     let stored = read_creds(folder);
     // An unfinished migration says more than what it has left.
     let finished = |creds: &Creds| marker_names(folder, creds).unwrap_or(false);
@@ -269,10 +277,18 @@ impl Account {
             .collect()
     }
 
+    /// Copies the account before it is deleted.
+    ///
+    /// # Errors
+    /// As a backup; `Locked`.
+    pub fn keep(&self, to: PathBuf) -> Result<()> {
+        keep_account(&self.folder, self.keys.as_ref(), to)
+    }
+
     /// Removes the account from its folder.
     ///
     /// # Errors
-    /// `Io`; a part may be gone, the credentials first.
+    /// `Locked`; `Io`; a part may be gone, the credentials first.
     pub fn delete(&self) -> Result<()> {
         delete_account(&self.folder, self.keys.as_ref())
     }

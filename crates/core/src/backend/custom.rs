@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -357,7 +358,7 @@ impl Backend for CustomBackend {
         Box::pin(async { Ok(Compacted::default()) })
     }
 
-    fn delete(&self) -> Future<'_, Result<()>> {
+    fn delete(&self, _: Option<PathBuf>) -> Future<'_, Result<()>> {
         Box::pin(async {
             let message =
                 "an account of a custom backend is deleted where it is stored: there is no function for it";

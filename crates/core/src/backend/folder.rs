@@ -351,7 +351,13 @@ impl Backend for FolderBackend {
         Box::pin(async { run(Lane::Compact, move || account.keys().compact()).await? })
     }
 
-    fn delete(&self) -> Future<'_, Result<()>> {
-        Box::pin(self.persist(Lane::Commit, Account::delete))
+    fn delete(&self, keep: Option<PathBuf>) -> Future<'_, Result<()>> {
+        Box::pin(async {
+            if let Some(to) = keep {
+                let account = self.0.clone();
+                run(Lane::Move, move || account.keep(to)).await??;
+            }
+            self.persist(Lane::Commit, Account::delete).await
+        })
     }
 }

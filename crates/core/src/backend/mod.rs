@@ -8,7 +8,7 @@ mod multi_file;
 mod native;
 mod patience;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::keys::Key;
 use crate::maintenance::Compacted;
 use crate::value::Value;
 
-pub use account::{Account, Judged, judge, judge_format, shell_quoted};
+pub use account::{Account, Judged, judge, judge_format, judge_surveyed, shell_quoted};
 pub use custom::{Answer, Call, Calls, CustomBackend, Question, Thrown};
 pub use folder::{FolderBackend, FolderOptions, hold};
 pub use native::{FLAG_PLAIN, Locking, lock_store};
@@ -225,11 +225,11 @@ pub trait Backend: Send + Sync {
     /// `Corrupt`, `Full`, `Io`: what was there stays.
     fn compact(&self) -> Future<'_, Result<Compacted>>;
 
-    /// Removes everything that is stored, and lets go.
+    /// Removes everything that is stored, and lets go; copies it before to where it is to be kept.
     ///
     /// # Errors
-    /// `Io`; a part may be gone.
-    fn delete(&self) -> Future<'_, Result<()>>;
+    /// Of the copy: nothing was removed. `Io`; a part may be gone.
+    fn delete(&self, keep: Option<PathBuf>) -> Future<'_, Result<()>>;
 }
 
 /// What a key store found under a key.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use auth_log::fs::{DiskFs, Fs};
+use auth_log::fs::DiskFs;
 
 use super::existing;
 use crate::backend::Format;
 use crate::error::{Code, Result};
-use crate::folder::Survey;
-use crate::migration::{Plan, Report, migrate_on};
+use crate::folder::{Folder, Survey};
+use crate::migration::{Plan, Report, migrate_held};
 use crate::runtime::{Lane, run};
 
 /// How often a source that is written meanwhile is read before it is `Changed`.
@@ -20,18 +20,19 @@ const ATTEMPTS: usize = 3;
 /// # Errors
 /// As a migration; `Changed` when key files were written during each of three readings.
 pub async fn backup(from: PathBuf, to: PathBuf) -> Result<Report> {
-    run(Lane::Move, move || {
-        let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-        let native = !Survey::of(existing(fs.as_ref(), &from)?.as_ref())?.logs.is_empty();
-        let format = Some(if native { Format::Native } else { Format::MultiFile });
-        let plan = Plan { from, to, format, verify: true, lock_source: false };
-        let mut attempt = 1;
-        loop {
-            match migrate_on(fs.as_ref(), &plan) {
-                Err(error) if error.code() == Code::Changed && attempt < ATTEMPTS => attempt += 1,
-                result => return result,
-            }
+    run(Lane::Move, move || copy(&existing(&DiskFs, &from)?, to)).await?
+}
+
+/// The same of a folder that is held, blocking.
+pub(crate) fn copy(folder: &Arc<Folder>, to: PathBuf) -> Result<Report> {
+    let native = !Survey::of(folder)?.logs.is_empty();
+    let format = Some(if native { Format::Native } else { Format::MultiFile });
+    let plan = Plan { from: folder.path.clone(), to, format, verify: true, lock_source: false };
+    let mut attempt = 1;
+    loop {
+        match migrate_held(&DiskFs, folder, &plan) {
+            Err(error) if error.code() == Code::Changed && attempt < ATTEMPTS => attempt += 1,
+            result => return result,
         }
-    })
-    .await?
+    }
 }

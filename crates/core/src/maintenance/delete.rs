@@ -6,6 +6,7 @@ use std::sync::Arc;
 use auth_log::format::LOCK;
 use auth_log::fs::{DiskFs, Fs};
 
+use super::backup::copy;
 use super::held;
 use crate::backend::{Format, KeyStore, Locking, judge_format, lock_store, offline_keys};
 use crate::error::{Code, Result};
@@ -13,24 +14,28 @@ use crate::folder::{CREDS, Folder, MARKER, Survey};
 use crate::registry;
 use crate::runtime::{Lane, run};
 
-/// Removes an account. Open handles of this process are `Gone` from then on. Credentials go before keys, so that a
-/// crash leaves no identity without its sessions.
+/// Removes an account; copies it first to where it is to be kept, in one step: of each write of this process either the
+/// copy has it, or it is refused. Open handles of this process are `Gone` from then on. Credentials go before keys, so
+/// that a crash leaves no identity without its sessions.
 ///
 /// # Errors
-/// `Locked` by another process; `Io`.
-pub async fn delete(path: PathBuf) -> Result<()> {
+/// `Locked` by another process; of the copy, and nothing is removed then; `Io`.
+pub async fn delete(path: PathBuf, keep: Option<PathBuf>) -> Result<()> {
     let folder = held(path).await?;
-    while let Some(store) = registry::open_store(folder.id).await {
-        match store.delete().await {
-            // It was closing: once it has let go, this is a folder like any other.
-            Err(error) if error.code() == Code::Closed => store.released().await,
-            deleted => return deleted,
+    let _closed = loop {
+        match registry::open_or_closed(folder.id).await {
+            Err(closed) => break closed,
+            Ok(store) => match store.delete(keep.clone()).await {
+                // It was closing: once it has let go, this is a folder like any other.
+                Err(error) if error.code() == Code::Closed => store.released().await,
+                deleted => return deleted,
+            },
         }
-    }
-    run(Lane::Move, move || delete_closed(&folder)).await?
+    };
+    run(Lane::Move, move || delete_closed(&folder, keep)).await?
 }
 
-fn delete_closed(folder: &Arc<Folder>) -> Result<()> {
+fn delete_closed(folder: &Arc<Folder>, keep: Option<PathBuf>) -> Result<()> {
     let survey = Survey::of(folder)?;
     let native = !survey.logs.is_empty();
     judge_format(folder, &survey, if native { Format::Native } else { Format::MultiFile })?;
@@ -43,15 +48,23 @@ fn delete_closed(folder: &Arc<Folder>) -> Result<()> {
     } else {
         None
     };
-    if native {
-        return delete_account(folder, offline_keys(folder.clone(), true, lock).as_ref());
+    let (lock, stray) = if native { (lock, None) } else { (None, lock) };
+    let keys = offline_keys(folder.clone(), native, lock);
+    if let Some(to) = keep {
+        keep_account(folder, keys.as_ref(), to)?;
     }
-    delete_account(folder, offline_keys(folder.clone(), false, None).as_ref())?;
-    if lock.is_some() {
+    delete_account(folder, keys.as_ref())?;
+    if stray.is_some() {
         folder.remove(LOCK)?;
         remove_folder(folder);
     }
     Ok(())
+}
+
+/// Copies what is stored in a folder that is going to be deleted, under its lock.
+pub(crate) fn keep_account(folder: &Arc<Folder>, keys: &dyn KeyStore, to: PathBuf) -> Result<()> {
+    keys.claim()?;
+    copy(folder, to).map(drop)
 }
 
 /// Removes what is stored in a folder, under its lock.

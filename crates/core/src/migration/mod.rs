@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 use crate::folder::{Folder, MARKER};
 use crate::keys::{Key, known_type};
+use crate::maintenance::existing;
 use crate::registry;
 use crate::runtime::{Lane, run};
 use crate::usable::{Unusable, unusable};
@@ -123,10 +124,15 @@ pub async fn migrate(plan: Plan) -> Result<Report> {
 /// # Errors
 /// As [`migrate`].
 pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
+    migrate_held(fs, &existing(fs, &plan.from)?, plan)
+}
+
+/// The same out of a folder that is held, whatever its path leads to by now.
+pub(crate) fn migrate_held(fs: &dyn Fs, folder: &Arc<Folder>, plan: &Plan) -> Result<Report> {
     let started = Instant::now();
     let Plan { from, to, verify, .. } = plan;
     check_apart(fs, from, to)?;
-    let source = Source::open(fs, from, plan.lock_source)?;
+    let source = Source::open(folder.clone(), plan.lock_source)?;
     source.check()?;
     let format = plan.format.unwrap_or(match source.format() {
         Format::MultiFile => Format::Native,

@@ -1,16 +1,14 @@
 //! Where an account comes from: read, never changed.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use auth_log::fs::Kind;
 use auth_log::{Lock, Reader};
 
 use super::Remark;
-use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge, lock_store, log_error};
+use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge_surveyed, lock_store, log_error};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
-use crate::events::Listeners;
 use crate::folder::{CREDS, Folder, Stamp, Stored, Survey, no_account};
 use crate::keys::Key;
 use crate::value::Value;
@@ -37,18 +35,17 @@ enum Keys {
 
 impl Source {
     /// Judges the folder and takes in what is in it.
-    pub fn open(fs: &dyn auth_log::fs::Fs, path: &Path, take_lock: bool) -> Result<Self> {
-        let folder =
-            Arc::new(Folder::open(fs, path, &Listeners::default())?.ok_or_else(|| no_account(path))?);
-        let format = if Survey::of(&folder)?.logs.is_empty() { Format::MultiFile } else { Format::Native };
+    pub fn open(folder: Arc<Folder>, take_lock: bool) -> Result<Self> {
+        let survey = Survey::of(&folder)?;
+        let format = if survey.logs.is_empty() { Format::MultiFile } else { Format::Native };
         let lock = match format {
             Format::MultiFile => None,
             Format::Native if take_lock => lock(&folder)?,
             Format::Native => None,
         };
         let creds_stamp = folder.stat(CREDS)?.map(Stamp::from);
-        let Judged { creds, healed, survey } = judge(&folder, format, false)?;
-        let creds = creds.ok_or_else(|| no_account(path))?;
+        let Judged { creds, healed, survey } = judge_surveyed(&folder, survey, format, false)?;
+        let creds = creds.ok_or_else(|| no_account(&folder.path))?;
         let keys = match format {
             Format::MultiFile => Keys::Files(stamped(&folder, &survey)?),
             Format::Native => {

@@ -80,6 +80,7 @@ enum Call {
         reply: Option<Reply<()>>,
     },
     Delete {
+        keep: Option<PathBuf>,
         reply: Reply<()>,
     },
     /// Syncs what was answered before it was on disk; with the error of a compaction in any case, for that may have
@@ -244,17 +245,18 @@ impl Store {
         receive.await.unwrap_or(Err(NotOpened::Finished))
     }
 
-    /// Removes everything that is stored, after every call made before. This store's handles are `Gone` then.
+    /// Removes everything that is stored, after every call made before; copies it first to where it is to be kept. This
+    /// store's handles are `Gone` then: of each write either the copy has it, or it is refused.
     ///
     /// # Errors
-    /// `Io`; a part may be gone.
-    pub async fn delete(self: &Arc<Self>) -> Result<()> {
+    /// Of the copy: nothing was removed, and everything goes on. `Io`; a part may be gone.
+    pub async fn delete(self: &Arc<Self>, keep: Option<PathBuf>) -> Result<()> {
         let (send, receive) = tokio::sync::oneshot::channel();
         let reply = Box::new(move |result| {
             // Who asked may have stopped waiting.
             let _ = send.send(result);
         });
-        self.enqueue(self.state(), Call::Delete { reply });
+        self.enqueue(self.state(), Call::Delete { keep, reply });
         receive.await.unwrap_or_else(|_| Err(Error::internal("a delete without an answer")))
     }
 

@@ -1,5 +1,6 @@
 //! The tasks that do a store's work: one for its calls, in order, and one for its reads.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -435,7 +436,7 @@ async fn one(store: &Arc<Store>, call: Call) {
                 });
             }
         }
-        Call::Delete { reply } => reply(delete(store).await),
+        Call::Delete { keep, reply } => reply(delete(store, keep).await),
         // Those two come in groups.
         Call::Write(call) => commit(store, vec![call]).await,
         Call::Save(call) => save(store, vec![call]).await,
@@ -502,13 +503,13 @@ async fn look(store: &Arc<Store>) {
     }
 }
 
-async fn delete(store: &Arc<Store>) -> Result<()> {
+async fn delete(store: &Arc<Store>, keep: Option<PathBuf>) -> Result<()> {
     let refused = refusal(&store.state());
     if let Some(error) = refused {
         return Err(error);
     }
     // What could not be removed is still there, and so is this store.
-    store.backend()?.delete().await?;
+    store.backend()?.delete(keep).await?;
     let path = store.path.display();
     end(&mut store.state(), &Error::new(Code::Gone, format!("{path} was deleted")).at(&store.path));
     let_go(store).await;
