@@ -5,9 +5,12 @@
 //! Waiting is a timer, not a sleeping thread.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -140,6 +143,55 @@ pub async fn run<T: Send + 'static>(lane: Lane, work: impl FnOnce() -> T + Send 
         Ok(panic) => Error::internal(panic_text(panic.as_ref())),
         Err(error) => Error::internal(error),
     })
+}
+
+/// How many pieces of shared work are taken at a time.
+const SHARE: usize = 16;
+
+/// Does many small pieces of blocking work on this thread, and on one more of its lane, if one is free: never more, for
+/// a folder that hangs holds each of them.
+pub fn share<T, R>(lane: Lane, items: Vec<T>, work: impl Fn(&T) -> R + Send + Sync + 'static) -> Vec<R>
+where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+{
+    let shares = items.len().div_ceil(SHARE);
+    let doing = Arc::new(move |share: usize| -> Vec<R> {
+        items.chunks(SHARE).nth(share).into_iter().flatten().map(&work).collect()
+    });
+    let next = Arc::new(AtomicUsize::new(0));
+    let take =
+        move |next: &AtomicUsize| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|share| *share < shares);
+    let (send, receive) = channel();
+    let helping = (doing.clone(), next.clone());
+    help(lane, move || {
+        let (doing, next) = helping;
+        while let Some(share) = take(&next) {
+            // Whoever has stopped waiting has everything.
+            let _ = send.send((share, doing(share)));
+        }
+    });
+    let mut done = BTreeMap::new();
+    while let Some(share) = take(&next) {
+        done.insert(share, doing(share));
+    }
+    while done.len() < shares {
+        let Ok((share, results)) = receive.recv() else { break };
+        done.insert(share, results);
+    }
+    // What a helper that panicked has left.
+    (0..shares).flat_map(|share| done.remove(&share).unwrap_or_else(|| doing(share))).collect()
+}
+
+/// Begins blocking work in a lane, if a thread of it is free.
+fn help(lane: Lane, work: impl FnOnce() + Send + 'static) {
+    let Ok(lanes) = lanes() else { return };
+    let Ok(permit) = lanes.of(lane).try_acquire() else { return };
+    // Without a thread the work is dropped, and the permit with it.
+    let _ = blocking(lanes, move || {
+        work();
+        drop(permit);
+    });
 }
 
 /// Lets others have the thread, when work has gone on for long.

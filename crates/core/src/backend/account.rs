@@ -180,7 +180,7 @@ impl Account {
             watch.note(creds.summary, None);
         }
         let keys: Box<dyn KeyStore> = match format {
-            Format::MultiFile => Box::new(MultiFileKeys::open(folder.clone())),
+            Format::MultiFile => Box::new(MultiFileKeys::open(folder.clone(), &survey)),
             Format::Native => Box::new(NativeKeys::open(folder.clone(), lock, old_log, durability)?),
         };
         let account =

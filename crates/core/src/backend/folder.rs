@@ -17,11 +17,14 @@ use crate::events::{Event, Listeners};
 use crate::folder::{Folder, Look, no_account};
 use crate::keys::Key;
 use crate::maintenance::Compacted;
-use crate::runtime::{Lane, run};
+use crate::runtime::{Lane, run, share};
 use crate::value::Value;
 
 /// The one key type whose loss Signal cannot mend by itself.
 const NO_SECOND_SOURCE: &str = "app-state-sync-key";
+
+/// So many keys are read by two threads.
+const MANY: usize = 64;
 
 /// What a look leaves open until a second one sees the same.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,12 +186,10 @@ impl FolderBackend {
     async fn find_once(&self, keys: Vec<Key>) -> Result<Vec<(Key, Result<Found>)>> {
         let account = self.0.clone();
         run(Lane::Read, move || {
-            keys.into_iter()
-                .map(|key| {
-                    let found = account.keys().read(&key);
-                    (key, found)
-                })
-                .collect()
+            if keys.len() < MANY {
+                return keys.into_iter().map(|key| read(&account, &key)).collect();
+            }
+            share(Lane::Read, keys, move |key| read(&account, key))
         })
         .await
     }
@@ -226,6 +227,10 @@ fn is_doubtful(judged: &Result<Judged>) -> bool {
         Ok(judged) => judged.healed.is_some(),
         Err(error) => error.code() == Code::Corrupt,
     }
+}
+
+fn read(account: &Account, key: &Key) -> (Key, Result<Found>) {
+    (key.clone(), account.keys().read(key))
 }
 
 fn gone(account: &Account) -> Error {

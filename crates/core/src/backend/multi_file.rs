@@ -8,7 +8,7 @@ use super::patience::is_passing;
 use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
-use crate::folder::{Folder, Reach, Stamp, Stored, key_companion};
+use crate::folder::{Folder, Reach, Stamp, Stored, Survey, key_companion};
 use crate::keys::{Key, file_name_part, known_type, stem_of_file};
 use crate::maintenance::Compacted;
 use crate::value::Value;
@@ -18,10 +18,19 @@ pub struct MultiFileKeys {
     folder: Arc<Folder>,
     /// Types that Baileys does not have and that were written since this was opened.
     own_types: Mutex<HashSet<String>>,
-    /// Files that were found odd and reported, by stem, as they were then.
-    odd: Mutex<HashMap<String, Stamp>>,
+    seen: Mutex<Seen>,
     /// Who has the lock of the folder.
     held: Mutex<Held>,
+}
+
+/// What was seen of files, by their stems.
+#[derive(Default)]
+struct Seen {
+    /// Odd, and reported: as they were then.
+    odd: HashMap<String, Stamp>,
+    /// Something stands beside them, since before this was opened: to look for that at each write would cost a fifth of
+    /// it.
+    accompanied: HashSet<String>,
 }
 
 /// Who has the lock of a folder. Nobody waits for it, and nothing but a deletion is refused without it: two processes
@@ -39,13 +48,15 @@ impl MultiFileKeys {
     #[must_use]
     pub fn new(folder: Arc<Folder>) -> Self {
         let held = Mutex::new(Held::Unknown);
-        Self { folder, own_types: Mutex::default(), odd: Mutex::default(), held }
+        Self { folder, own_types: Mutex::default(), seen: Mutex::default(), held }
     }
 
     /// The keys in this folder, under its lock where that is to be had; with a warning where another process has it.
     #[must_use]
-    pub fn open(folder: Arc<Folder>) -> Self {
+    pub fn open(folder: Arc<Folder>, survey: &Survey) -> Self {
         let keys = Self::new(folder);
+        let companions = survey.key_companions.iter().filter_map(|name| key_companion(name));
+        keys.seen().accompanied.extend(companions.map(|(stem, _)| stem.to_owned()));
         if keys.take_lock() == Held::ByOther {
             let message = "another process, or another copy of this package, has this folder open too: each writes what \
                            the other does not know of, and messages get lost. Stop one of them";
@@ -56,6 +67,10 @@ impl MultiFileKeys {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_lock(&self) -> Held {
@@ -97,17 +112,26 @@ impl MultiFileKeys {
 
     fn write(&self, key: &Key, value: Option<&Value>) -> Result<()> {
         let name = key.file_name();
-        let result = match value {
+        let of_key = |error: Error| error.of_key(&key.key_type, &key.id);
+        match value {
             // The file first: what stands beside one that is whole counts for nothing.
-            Some(value) => self
-                .folder
-                .replace(&name, &value.text, Reach::Handed)
-                .and_then(|_| self.folder.remove_companions(&name)),
+            Some(value) => {
+                self.folder.replace(&name, &value.text, Reach::Handed).map_err(of_key)?;
+                if self.seen().accompanied.contains(&key.stem) {
+                    self.folder.remove_companions(&name).map_err(of_key)?;
+                }
+            }
             // The file last: what stands beside a missing one may count.
-            None => self.folder.remove_companions(&name).and_then(|()| self.folder.remove(&name)),
-        };
-        self.odd.lock().unwrap_or_else(PoisonError::into_inner).remove(&key.stem);
-        result.map_err(|error| error.of_key(&key.key_type, &key.id))
+            None => self
+                .folder
+                .remove_companions(&name)
+                .and_then(|()| self.folder.remove(&name))
+                .map_err(of_key)?,
+        }
+        let mut seen = self.seen();
+        seen.accompanied.remove(&key.stem);
+        seen.odd.remove(&key.stem);
+        Ok(())
     }
 
     fn set(&self, changes: &[(Key, Option<Value>)]) -> Result<()> {
@@ -188,12 +212,16 @@ impl KeyStore for MultiFileKeys {
         let error = Error::new(Code::Corrupt, message)
             .at(&self.folder.path_of(&key.file_name()))
             .with(|details| details.text = text);
-        let known = self.odd.lock().unwrap_or_else(PoisonError::into_inner).get(&key.stem) == Some(&stamp);
+        let mut seen = self.seen();
+        if stand_in.is_some() {
+            seen.accompanied.insert(key.stem.clone());
+        }
+        let known = seen.odd.get(&key.stem) == Some(&stamp);
         Ok(Found::Odd { error: of_key(error), stand_in, stamp, known })
     }
 
     fn note_odd(&self, key: &Key, stamp: Stamp) {
-        self.odd.lock().unwrap_or_else(PoisonError::into_inner).insert(key.stem.clone(), stamp);
+        self.seen().odd.insert(key.stem.clone(), stamp);
     }
 
     fn commit(&self, writes: &[&Write]) -> Vec<Result<()>> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use auth_log::fs::{Dir, File, FileId, Kind, Stat, read_full, sync_dir, write_all};
@@ -79,7 +79,7 @@ impl Folder {
 
     /// Replaces a file, or makes it: written to a temporary beside it and renamed over it, so that nobody ever
     /// reads half of it. Keeps mode and, where we may, owner. Where a rename is impossible (a file mounted by
-    /// itself) it is written in place, with a warning. Says which file it is now, when it is a new one.
+    /// itself) it is written in place, with a warning. Says which file it is now, when it is a new one and on disk.
     ///
     /// # Errors
     /// `Io`, `Full`; the temporary is removed and the old content stays.
@@ -118,10 +118,16 @@ impl Folder {
         if reach == Reach::Synced {
             sync_dir(dir).map_err(|error| failed("sync the folder of", &error))?;
         }
-        Ok(result.ok())
+        Ok(result.ok().flatten())
     }
 
-    fn replace_once(&self, dir: &dyn Dir, bytes: &[u8], place: &Place, reach: Reach) -> io::Result<FileId> {
+    fn replace_once(
+        &self,
+        dir: &dyn Dir,
+        bytes: &[u8],
+        place: &Place,
+        reach: Reach,
+    ) -> io::Result<Option<FileId>> {
         let temporary = temporary_name(unique());
         let result = self
             .write_temporary(dir, &temporary, bytes, place, reach)
@@ -140,21 +146,25 @@ impl Folder {
         bytes: &[u8],
         place: &Place,
         reach: Reach,
-    ) -> io::Result<FileId> {
+    ) -> io::Result<Option<FileId>> {
         let file = dir.create(temporary, place.stat.map_or(FILE_MODE, |old| old.mode & FILE_MODE))?;
         write_all(file.as_ref(), bytes, 0).map_err(|short| short.error)?;
-        let own = file.stat()?;
-        let model = place.stat.unwrap_or(own);
-        if (own.uid, own.gid) != (model.uid, model.gid) {
-            ignore_forbidden(file.set_owner(model.uid, model.gid))?;
+        if let Some(model) = place.stat {
+            let own = file.stat()?;
+            if (own.uid, own.gid) != (model.uid, model.gid) {
+                ignore_forbidden(file.set_owner(model.uid, model.gid))?;
+            }
+            if own.mode != model.mode {
+                ignore_forbidden(file.set_mode(model.mode))?;
+            }
         }
-        if own.mode != model.mode {
-            ignore_forbidden(file.set_mode(model.mode))?;
+        match reach {
+            Reach::Handed => Ok(None),
+            Reach::Synced => {
+                file.sync()?;
+                file.stat().map(|stat| Some(stat.id))
+            }
         }
-        if reach == Reach::Synced {
-            file.sync()?;
-        }
-        Ok(own.id)
     }
 
     fn follow(&self, name: &str) -> Result<Place> {
@@ -198,17 +208,20 @@ fn write_in_place(dir: &dyn Dir, name: &str, bytes: &[u8], reach: Reach) -> io::
 }
 
 fn read_whole(file: &dyn File, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)? + 1];
-    let mut read = 0;
-    loop {
+    let size = usize::try_from(size).map_err(io::Error::other)?;
+    let mut bytes = vec![0; size + 1];
+    // Asked for one byte too many: what is as long as it was a moment ago has ended, and takes one call.
+    let mut read = file.read_at(&mut bytes, 0)?;
+    while read != size {
         let offset = u64::try_from(read).map_err(io::Error::other)?;
         read += read_full(file, bytes.get_mut(read..).unwrap_or_default(), offset)?;
         if read < bytes.len() {
-            bytes.truncate(read);
-            return Ok(bytes);
+            break;
         }
         bytes.resize(bytes.len() * 2, 0);
     }
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 fn missing() -> io::Error {
@@ -221,15 +234,16 @@ fn not_regular(kind: Kind) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
-/// A number that no other temporary of any process has by now.
+/// A number that no other temporary of any process has by now: random once a process, then counted.
 fn unique() -> u64 {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let random = crate::creds::random().map(u64::from_le_bytes).unwrap_or_else(|_| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.as_secs() ^ (u64::from(now.subsec_nanos()) << 32)
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let random = crate::creds::random().map(u64::from_le_bytes).unwrap_or_else(|_| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            now.as_secs() ^ (u64::from(now.subsec_nanos()) << 32)
+        });
+        AtomicU64::new(random)
     });
-    random.wrapping_add(count)
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// An error for a missing thing, as the operating system would put it.
