@@ -139,8 +139,8 @@ impl FileHeader {
         }
         match u32::from_le_bytes(*version) {
             VERSION => {}
-            newer if newer > VERSION => return Err(BadHeader::Version(newer)),
-            _ => return Err(BadHeader::Damaged("there is no such format version")),
+            0 => return Err(BadHeader::Damaged("there is no such format version")),
+            newer => return Err(BadHeader::Version(newer)),
         }
         if zeros.iter().chain(more_zeros).any(|byte| *byte != 0) {
             return Err(BadHeader::Damaged("the header has bytes that this version leaves zero"));

@@ -228,7 +228,8 @@ pub fn claim(bytes: &[u8]) -> Claim<'_> {
         return Claim::Sound(change, span.length);
     }
     match Record::decode(bytes) {
-        Some(record) if record.encoded_bytes() <= bytes.len() => Claim::Damaged(record.encoded_bytes()),
+        // No longer than what was read: that may not be in the shortest form.
+        Some(record) => Claim::Damaged(record.encoded_bytes()),
         _ => Claim::None,
     }
 }
@@ -464,6 +465,91 @@ mod tests {
         }
         let mut nothing = records(&[]);
         assert!(nothing.next().is_none());
+    }
+
+    #[test]
+    fn what_has_another_magic_or_is_too_long_is_no_header() {
+        let (mut frame, _) = encode(*b"saltsalt", 5, 77, &[Change::Clear]).unwrap();
+        assert!(FrameHeader::decode(&frame[..FRAME_HEADER_BYTES]).is_some());
+        assert!(FrameHeader::decode(&frame[..FRAME_HEADER_BYTES - 1]).is_none());
+        for (payload, is_one) in [(MAX_PAYLOAD_BYTES, true), (MAX_PAYLOAD_BYTES + 1, false)] {
+            frame[28..32].copy_from_slice(&u32::try_from(payload).unwrap().to_le_bytes());
+            assert_eq!(FrameHeader::decode(&frame).is_some(), is_one);
+        }
+        frame[28..32].fill(0);
+        frame[0] ^= 1;
+        assert!(FrameHeader::decode(&frame).is_none());
+    }
+
+    #[test]
+    fn a_checksum_of_any_length_is_read_back() {
+        // They are random, and nearly all of five bytes; these take some ten thousand tries.
+        for (least, most) in [(0x100, 0xffff), (0x1_0000, u32::MAX)] {
+            let found = (0..u64::MAX).find_map(|number| {
+                let number = number.to_le_bytes();
+                let change = Change::Put { key: b"k", label: b"", flags: 0, value: &number };
+                let record = Record::new(&change);
+                (least..=most).contains(&record.checksum).then(|| (number, record.encoded_bytes()))
+            });
+            let (number, length) = found.unwrap();
+            let change = Change::Put { key: b"k", label: b"", flags: 0, value: &number };
+            let payload = one(change);
+            assert_eq!((payload.len(), record(&payload)), (length, Some(change)));
+        }
+    }
+
+    #[test]
+    fn what_no_change_would_write_is_none_though_its_checksum_is_right() {
+        let (some, none): (&[u8], &[u8]) = (b"x", b"");
+        for (kind, flags, key, label, value) in [
+            (DELETE, 0, some, some, none),
+            (DELETE, 0, some, none, some),
+            (DELETE, 1, some, none, none),
+            (CLEAR, 0, some, none, none),
+            (CLEAR, 0, none, some, none),
+            (CLEAR, 0, none, none, some),
+            (CLEAR, 1, none, none, none),
+            (4, 0, none, none, none),
+            (0, 0, none, none, none),
+        ] {
+            let mut odd = Record { kind, flags, key, label, value, checksum: 0 };
+            odd.checksum = odd.own_checksum();
+            let mut bytes = Vec::new();
+            odd.encode(&mut bytes).unwrap();
+            assert_eq!(record(&bytes), None, "{bytes:02x?}");
+            assert_eq!(claim(&bytes), Claim::Damaged(bytes.len()));
+            // Behind a good one, too; and nothing is looked for behind it.
+            let good = one(Change::Clear);
+            let payload = [&good[..], &bytes, &good].concat();
+            assert_eq!(records(&payload).map(|r| r.is_some()).collect::<Vec<_>>(), [true, false]);
+        }
+    }
+
+    #[test]
+    fn what_claims_to_be_a_record_is_told_from_what_does_not() {
+        let change = Change::Put { key: b"k", label: b"l", flags: 1, value: b"value" };
+        let good = one(change);
+        let behind = [&good[..], b"more"].concat();
+        assert_eq!(claim(&behind), Claim::Sound(change, good.len()));
+        let mut damaged = behind.clone();
+        damaged[good.len() - 6] ^= 1;
+        assert_eq!(claim(&damaged), Claim::Damaged(good.len()));
+        for bad in [&good[..good.len() - 1], &good[1..], b""] {
+            assert_eq!(claim(bad), Claim::None);
+        }
+    }
+
+    #[test]
+    fn large_buffers_are_given_back_and_small_ones_kept() {
+        for (bytes, spans, kept) in [
+            (KEPT_BYTES, KEPT_BYTES / size_of::<Span>(), true),
+            (KEPT_BYTES + 1, KEPT_BYTES / size_of::<Span>() + 1, false),
+        ] {
+            let mut builder = Builder { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(spans) };
+            builder.settle();
+            assert_eq!((builder.bytes.capacity() > 0, builder.spans.capacity() > 0), (kept, kept));
+        }
+        assert_eq!(KEPT_BYTES, 65_536);
     }
 
     #[test]

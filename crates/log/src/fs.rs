@@ -302,7 +302,11 @@ pub fn read_full(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Result<
 /// # Errors
 /// Every other error of [`Dir::sync`].
 pub fn sync_dir(dir: &dyn Dir) -> io::Result<()> {
-    match dir.sync() {
+    forgiven(dir.sync())
+}
+
+fn forgiven(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
         Err(error) if is_unsupported(&error) || is_forbidden(&error) => Ok(()),
         result => result,
     }
@@ -316,3 +320,101 @@ mod disk;
 
 pub use disk::DiskFs;
 use disk::{is_forbidden, is_unsupported};
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::sync::Mutex;
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// A file whose calls end as a list says: so many bytes, or an error.
+    struct Scripted(Mutex<Vec<io::Result<usize>>>);
+
+    impl Scripted {
+        fn new(results: Vec<io::Result<usize>>) -> Scripted {
+            Scripted(Mutex::new(results.into_iter().rev().collect()))
+        }
+
+        fn next(&self) -> io::Result<usize> {
+            self.0.lock().unwrap().pop().expect("no more calls were expected")
+        }
+    }
+
+    impl File for Scripted {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let count = self.next()?;
+            for (at, byte) in buffer.iter_mut().take(count).enumerate() {
+                *byte = u8::try_from(offset).unwrap() + u8::try_from(at).unwrap();
+            }
+            Ok(count)
+        }
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            assert_eq!(u64::from(bytes[0]), offset, "each byte where it belongs");
+            self.next()
+        }
+        fn stat(&self) -> io::Result<Stat> {
+            unimplemented!()
+        }
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unimplemented!()
+        }
+        fn sync(&self) -> io::Result<()> {
+            unimplemented!()
+        }
+        fn try_lock(&self) -> io::Result<bool> {
+            unimplemented!()
+        }
+        fn set_mode(&self, _: u32) -> io::Result<()> {
+            unimplemented!()
+        }
+        fn set_owner(&self, _: u32, _: u32) -> io::Result<()> {
+            unimplemented!()
+        }
+    }
+
+    fn error(errno: Errno) -> io::Result<usize> {
+        Err(errno.into())
+    }
+
+    #[test]
+    fn short_and_interrupted_calls_go_on_where_they_stopped() {
+        let bytes = [7, 8, 9, 10, 11];
+        let file = Scripted::new(vec![Ok(2), error(Errno::INTR), Ok(3)]);
+        write_all(&file, &bytes, 7).unwrap();
+        write_all(&file, &[], 7).unwrap();
+        let file = Scripted::new(vec![error(Errno::INTR), Ok(2), Ok(3)]);
+        let mut read = [0; 5];
+        assert_eq!((read_full(&file, &mut read, 7).unwrap(), read), (5, bytes));
+        let file = Scripted::new(vec![Ok(2), Ok(0)]);
+        assert_eq!(read_full(&file, &mut read, 7).unwrap(), 2, "the end");
+        assert_eq!(read_full(&file, &mut [], 7).unwrap(), 0);
+    }
+
+    #[test]
+    fn another_error_ends_it_and_says_how_much_was_written() {
+        let bytes = [7, 8, 9, 10, 11];
+        for (last, kind) in
+            [(error(Errno::IO), io::Error::from(Errno::IO).kind()), (Ok(0), io::ErrorKind::WriteZero)]
+        {
+            let file = Scripted::new(vec![Ok(2), Ok(1), last]);
+            let short = write_all(&file, &bytes, 7).unwrap_err();
+            assert_eq!((short.written, short.error.kind()), (3, kind));
+        }
+        let file = Scripted::new(vec![Ok(2), error(Errno::IO)]);
+        assert!(read_full(&file, &mut [0; 5], 7).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_is_no_error_and_one_whose_sync_fails_is() {
+        for errno in [Errno::INVAL, Errno::NOTSUP, Errno::ACCESS, Errno::PERM] {
+            forgiven(Err(errno.into())).unwrap();
+        }
+        forgiven(Ok(())).unwrap();
+        for errno in [Errno::IO, Errno::NOSPC, Errno::ROFS] {
+            assert!(forgiven(Err(errno.into())).is_err());
+        }
+    }
+}

@@ -72,8 +72,7 @@ impl Making {
     /// # Errors
     /// `Full`, `Io`.
     pub fn push(&mut self, change: &Change<'_>, record: &[u8]) -> Result<(), Error> {
-        let full = self.builder.payload_bytes().saturating_add(record.len()) > FRAME_BYTES;
-        if full && self.builder.payload_bytes() > 0 {
+        if self.builder.payload_bytes().saturating_add(record.len()) > FRAME_BYTES {
             self.flush()?;
         }
         let span = self.builder.push_record(record);

@@ -116,7 +116,7 @@ fn settle(
     if zeroes_tail(file, name, end, size, rules)? {
         write_zeros(file, end, size).map_err(|short| writing(short.error))?;
     }
-    if rules.holds(Rule::Rewritten) && !kept.bytes.is_empty() {
+    if rules.holds(Rule::Rewritten) {
         if !rules.holds(Rule::RewrittenFromTheCheckedBytes) {
             read_full(file, &mut kept.bytes, kept.from).map_err(|e| Error::io("reading", name, e))?;
         }

@@ -61,11 +61,11 @@ impl Dir for Slow<dyn Dir> {
         Ok(self.file(self.inner.open(name)?))
     }
     fn open_write(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let file = self.inner.open_write(name)?;
+        let file = self.inner.open_write(name);
         if let Some(meanwhile) = self.gate.meanwhile.lock().unwrap().pop() {
             meanwhile();
         }
-        Ok(self.file(file))
+        Ok(self.file(file?))
     }
     fn create(&self, name: &str, mode: u32) -> io::Result<Arc<dyn File>> {
         Ok(self.file(self.inner.create(name, mode)?))
@@ -195,4 +195,18 @@ fn a_lock_file_that_is_replaced_while_it_is_locked_is_not_the_lock() {
     }
     gate.meanwhile.lock().unwrap().extend((0..100).map(|_| Box::new(replace.clone()) as Box<_>));
     assert!(try_lock(&*slow, &me).is_err(), "not for ever");
+}
+
+#[test]
+fn a_lock_file_that_another_one_makes_at_the_same_time_is_tried_as_it_is() {
+    let (_, inner) = disk();
+    let (slow, gate, _began, _end) = slow(Arc::clone(&inner));
+    let me = Holder { pid: 1, host: "here".into(), started: "now".into() };
+    let make = {
+        let inner = Arc::clone(&inner);
+        move || drop(inner.create("keys.lock", 0o600).unwrap())
+    };
+    gate.meanwhile.lock().unwrap().push(Box::new(make));
+    let Attempt::Acquired(lock) = try_lock(&*slow, &me).unwrap() else { panic!("nobody has it") };
+    assert!(lock.is_current(&*slow).unwrap());
 }

@@ -139,11 +139,26 @@ fn remove_takes_everything_and_the_log_that_counts_last() {
     }
     fs.record_trace();
     remove(&*folder).unwrap();
-    let removed: Vec<String> =
-        fs.trace().iter().filter_map(|l| Some(l.split_once(" remove ")?.1.to_owned())).collect();
-    assert_eq!(removed, ["keys.9.aside", "keys.tmp", "keys.1.log", "keys.2.log", "keys.3.log"]);
+    let step = |line: &String| {
+        let (_, what) = line.split_once(' ')?;
+        let synced = what.starts_with("sync").then_some("synced");
+        what.strip_prefix("remove ").or(synced).map(str::to_owned)
+    };
+    assert_eq!(
+        fs.trace().iter().filter_map(step).collect::<Vec<_>>(),
+        ["keys.9.aside", "keys.tmp", "keys.1.log", "keys.2.log", "synced", "keys.3.log", "synced"]
+    );
     assert_eq!(folder.names().unwrap(), ["creds.json", "keys.lock"]);
     remove(&*folder).unwrap();
+    // A log that cannot be removed is an error; one that another removes meanwhile is not.
+    let bytes = || fs.install("/store/keys.1.log", &bytes).unwrap();
+    bytes();
+    fs.fail_at(fs.operations() + 2, Fault::Eio);
+    let error = remove(&*folder).unwrap_err();
+    assert!(error.to_string().starts_with("removing keys.1.log"), "{error}");
+    let operations = fs.operations();
+    remove(&*folder).unwrap();
+    assert_eq!(fs.operations(), operations + 3, "with no older ones, one sync is enough");
 }
 
 #[test]
@@ -203,7 +218,7 @@ fn threads_that_write_read_and_clear_while_it_is_compacted_see_what_they_wrote()
         readers.join().unwrap();
         compactor.join().unwrap()
     });
-    println!("{compactions} compactions beside {} writes", 3 * rounds);
+    println!("counted: writes beside compactions {}, compactions {compactions}", 3 * rounds);
     let shown = read_log(&log).unwrap();
     log.close().unwrap();
     assert!(matches!(log.compact(), Err(Error::Closed)));

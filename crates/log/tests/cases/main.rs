@@ -16,6 +16,7 @@ mod common;
 mod compaction;
 mod concurrency;
 mod damage;
+mod disk;
 mod errors;
 mod figures;
 mod folder;

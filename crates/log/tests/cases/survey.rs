@@ -81,7 +81,7 @@ fn every_flipped_bit_is_found_and_placed_and_everything_else_is_saved() {
             assert_eq!(saved, state, "no record stands there, bit {bit}");
         }
     }
-    println!("{} bits flipped", 8 * close);
+    println!("counted: bits of a log flipped and placed {}", 8 * close);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn the_rules_as_they_are_survive_every_random_history() {
             panic!("seed {seed}: {violation}\n{}", trace.join("\n"));
         }
     }
-    println!("{lives} random histories, no violation");
+    println!("counted: random histories {lives}, seed 0");
 }
 
 #[test]
