@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use auth_log::fs::errno_name;
+
 use crate::backend::Thrown;
 
 /// What went wrong, for programs. `Code::name` is what JavaScript sees after `ERR_AUTH_`.
@@ -254,40 +256,3 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// The name that Node would give an operating system's error.
-#[must_use]
-pub fn errno_name(error: &io::Error) -> Option<&'static str> {
-    use rustix::io::Errno;
-    const NAMES: [(Errno, &str); 27] = [
-        (Errno::ACCESS, "EACCES"),
-        (Errno::AGAIN, "EAGAIN"),
-        (Errno::BUSY, "EBUSY"),
-        (Errno::DQUOT, "EDQUOT"),
-        (Errno::EXIST, "EEXIST"),
-        (Errno::FBIG, "EFBIG"),
-        (Errno::INTR, "EINTR"),
-        (Errno::INVAL, "EINVAL"),
-        (Errno::IO, "EIO"),
-        (Errno::ISDIR, "EISDIR"),
-        (Errno::LOOP, "ELOOP"),
-        (Errno::MFILE, "EMFILE"),
-        (Errno::NAMETOOLONG, "ENAMETOOLONG"),
-        (Errno::NFILE, "ENFILE"),
-        (Errno::NOENT, "ENOENT"),
-        (Errno::NOLCK, "ENOLCK"),
-        (Errno::NOMEM, "ENOMEM"),
-        (Errno::NOSPC, "ENOSPC"),
-        (Errno::NOSYS, "ENOSYS"),
-        (Errno::NOTDIR, "ENOTDIR"),
-        (Errno::NOTEMPTY, "ENOTEMPTY"),
-        (Errno::NOTSUP, "ENOTSUP"),
-        (Errno::NXIO, "ENXIO"),
-        (Errno::PERM, "EPERM"),
-        (Errno::ROFS, "EROFS"),
-        (Errno::STALE, "ESTALE"),
-        (Errno::XDEV, "EXDEV"),
-    ];
-    let raw = error.raw_os_error()?;
-    NAMES.iter().find(|(errno, _)| errno.raw_os_error() == raw).map(|(_, name)| *name)
-}

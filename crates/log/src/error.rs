@@ -107,18 +107,17 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
+    use crate::fs::os_error;
 
     #[test]
     fn no_space_and_no_quota_are_full_and_nothing_else_is() {
-        for errno in [Errno::NOSPC, Errno::DQUOT] {
-            assert!(matches!(Error::write("writing", "x", errno.into()), Error::Full { .. }));
+        for name in ["ENOSPC", "EDQUOT"] {
+            assert!(matches!(Error::write("writing", "x", os_error(name)), Error::Full { .. }));
         }
-        for errno in [Errno::IO, Errno::FBIG, Errno::ROFS] {
+        for name in ["EIO", "EFBIG", "EROFS"] {
             assert!(matches!(
-                Error::write("writing", "x", errno.into()),
+                Error::write("writing", "x", os_error(name)),
                 Error::Io { outcome_unknown: false, .. }
             ));
         }

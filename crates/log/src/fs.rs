@@ -318,8 +318,11 @@ mod disk;
 #[path = "fs/unbuilt.rs"]
 mod disk;
 
+mod errno;
+
 pub use disk::DiskFs;
 use disk::{is_forbidden, is_unsupported};
+pub use errno::{errno_name, os_error};
 
 #[cfg(test)]
 #[cfg(unix)]

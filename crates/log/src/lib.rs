@@ -44,7 +44,7 @@ mod reader;
 mod recover;
 mod rules;
 mod scan;
-#[cfg(any(test, feature = "sim"))]
+#[cfg(all(unix, any(test, feature = "sim")))]
 pub mod sim;
 mod survey;
 mod window;

@@ -71,7 +71,7 @@ pub(super) fn locked(folder: &Folder, holder: Option<Holder>) -> Error {
 
 /// This process, for the messages of others.
 fn me() -> Holder {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
     Holder { pid: std::process::id(), host, started: start_time() }
 }
 

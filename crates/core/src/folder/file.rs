@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use auth_log::fs::{Dir, File, FileId, Kind, Stat, read_full, sync_dir, write_all};
+use auth_log::fs::{Dir, File, FileId, Kind, Stat, errno_name, os_error, read_full, sync_dir, write_all};
 
 use super::survey::temporary_name;
 use super::{FILE_MODE, Folder, ignore_forbidden};
-use crate::error::{Error, Result, errno_name};
+use crate::error::{Error, Result};
 use crate::events::Event;
 
 /// How often a file is written whose temporary was removed by somebody else: a cleaner that never rests finds it in
@@ -190,7 +190,7 @@ impl Folder {
             };
             place = Place { dir: next.or(place.dir), name: last, stat: None };
         }
-        Err(failed(&io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error())))
+        Err(failed(&os_error("ELOOP")))
     }
 }
 
@@ -225,13 +225,11 @@ fn read_whole(file: &dyn File, size: u64) -> io::Result<Vec<u8>> {
 }
 
 fn missing() -> io::Error {
-    io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error())
+    os_error("ENOENT")
 }
 
 fn not_regular(kind: Kind) -> io::Error {
-    use rustix::io::Errno;
-    let errno = if kind == Kind::Dir { Errno::ISDIR } else { Errno::INVAL };
-    io::Error::from_raw_os_error(errno.raw_os_error())
+    os_error(if kind == Kind::Dir { "EISDIR" } else { "EINVAL" })
 }
 
 /// A number that no other temporary of any process has by now: random once a process, then counted.

@@ -11,9 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use auth_log::fs::{Dir, FileId, Fs, sync_dir};
+use auth_log::fs::{Dir, FileId, Fs, errno_name, os_error, sync_dir};
 
-use crate::error::{Code, Error, Result, errno_name};
+use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 
 pub use companions::Stored;
@@ -66,8 +66,7 @@ impl Folder {
         }
         create(fs, path, FOLDER_MODE)?;
         Self::open(fs, path, events)?.ok_or_else(|| {
-            let missing = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
-            Error::io("open the folder (its name is there, but leads nowhere)", path, &missing)
+            Error::io("open the folder (its name is there, but leads nowhere)", path, &os_error("ENOENT"))
         })
     }
 

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth_log::fs::{File, Fs, write_all};
+use auth_log::fs::{File, Fs, errno_name, write_all};
 use auth_log::{Change, Lock, Log, Reader};
 
 use super::marker_text;
 use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error, shell_quoted};
 use crate::creds::{Creds, random};
-use crate::error::{Code, Error, Result, errno_name};
+use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, Reach, Survey, read_creds};
 use crate::keys::Key;
