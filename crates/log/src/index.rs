@@ -67,7 +67,7 @@ impl Entry {
 
 /// The table takes its place from the low bits, and seven bits of a check from the high ones.
 fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
+    u64::from(hash) * 0x1_0000_0001
 }
 
 /// Keys and labels back to back, each behind its length.
@@ -83,7 +83,7 @@ impl Names {
         for part in [key, label] {
             let mut rest = part.len();
             while rest >= 0x80 {
-                self.bytes.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
+                self.bytes.push(u8::try_from(rest & 0x7f).unwrap_or_default() + 0x80);
                 rest >>= 7;
             }
             self.bytes.push(u8::try_from(rest).unwrap_or_default());
@@ -352,6 +352,57 @@ mod tests {
         assert_eq!(effective(&index, &[put(b"b"), Change::Clear, delete]), [put(b"b"), Change::Clear]);
         assert_eq!(effective(&index, &[Change::Clear, Change::Clear, put(b"c")]), [Change::Clear, put(b"c")]);
         assert_eq!(effective(&index, &[Change::Clear, delete]), [Change::Clear]);
+    }
+
+    #[test]
+    fn what_a_clear_clears_need_not_be_there_before() {
+        let index = Index::default();
+        let changes =
+            [put(b"b"), Change::Clear, put(b"c"), Change::Delete { key: b"b" }, Change::Clear, Change::Clear];
+        let effective = [put(b"b"), Change::Clear, put(b"c"), Change::Clear];
+        assert_eq!(*index.effective(&changes), effective);
+    }
+
+    /// So many keys that some have the same hash of 32 bits, whatever its seed.
+    #[test]
+    fn keys_with_the_same_hash_are_told_apart() {
+        assert_eq!((spread(0), spread(3), spread(u32::MAX)), (0, 0x3_0000_0003, u64::MAX));
+        let mut index = Index::default();
+        let place = |number: u32| Place { offset: number.into(), length: 1 };
+        for number in 0..500_000u32 {
+            index.apply(&put(&number.to_le_bytes()), place(number));
+        }
+        assert_eq!(index.len(), 500_000);
+        for number in (0..500_000u32).step_by(2) {
+            index.apply(&Change::Delete { key: &number.to_le_bytes() }, PLACE);
+        }
+        for number in 0..500_000u32 {
+            assert_eq!(index.place(&number.to_le_bytes()), (number % 2 == 1).then(|| place(number)));
+        }
+    }
+
+    #[test]
+    fn names_are_tidied_when_half_of_them_is_dead_and_not_for_a_few_and_the_table_shrinks() {
+        let mut index = Index::default();
+        let key = |number: u32| [&number.to_le_bytes()[..], &[0; 94]].concat();
+        (0..10_000).for_each(|number| index.apply(&put(&key(number)), PLACE));
+        let (full, capacity) = (index.names.bytes.len(), index.table.capacity());
+        assert_eq!(full, 10_000 * 100, "a length before each part");
+        let delete = |index: &mut Index, number| index.apply(&Change::Delete { key: &key(number) }, PLACE);
+        (0..4_999).for_each(|number| delete(&mut index, number));
+        assert_eq!((index.names.bytes.len(), index.names.dead), (full, 499_900));
+        delete(&mut index, 4_999);
+        assert_eq!((index.names.bytes.len(), index.names.dead), (full / 2, 0));
+        assert!(index.table.capacity() > capacity / 4 * 3, "more than a quarter of it is used");
+        (5_000..9_990).for_each(|number| delete(&mut index, number));
+        assert!(index.table.capacity() < capacity / 8 && index.names.bytes.len() < 2 * DEAD_NAMES_BYTES);
+        let dead = index.names.dead;
+        assert!(dead < DEAD_NAMES_BYTES);
+        let mut few = Index::default();
+        few.apply(&put(b"a"), PLACE);
+        delete(&mut few, 0);
+        few.apply(&Change::Delete { key: b"a" }, PLACE);
+        assert_eq!((few.names.dead, DEAD_NAMES_BYTES), (3, 4096), "not worth it");
     }
 
     #[test]

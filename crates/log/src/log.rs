@@ -221,7 +221,7 @@ impl Log {
         };
         let mut bytes = vec![0; place.length];
         match file.read_at_now(&mut bytes, place.offset) {
-            Ok(Some(read)) if read == place.length => value_of(bytes, key).map(Some).map_err(|_| NotNow),
+            Ok(Some(_)) => value_of(bytes, key).map(Some).map_err(|_| NotNow),
             _ => Err(NotNow),
         }
     }

@@ -81,6 +81,8 @@ pub enum Moment {
     Write,
     /// Before a file is renamed.
     Rename,
+    /// Before a file is opened.
+    Open,
 }
 
 struct State {

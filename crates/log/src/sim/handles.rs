@@ -228,6 +228,7 @@ impl Fs for SimFs {
 
 impl SimDir {
     fn open_file(&self, name: &str, changes: bool) -> io::Result<Arc<dyn File>> {
+        self.fs.pass(Moment::Open);
         let mut state = self.fs.lock();
         state.whole(self.epoch, false, || format!("open {name}"))?;
         let node = state.child(self.node, name)?.ok_or_else(|| error(Errno::NOENT))?;

@@ -210,3 +210,65 @@ fn a_lock_file_that_another_one_makes_at_the_same_time_is_tried_as_it_is() {
     let Attempt::Acquired(lock) = try_lock(&*slow, &me).unwrap() else { panic!("nobody has it") };
     assert!(lock.is_current(&*slow).unwrap());
 }
+
+#[test]
+fn only_one_sync_runs_at_a_time_and_appends_go_on_beside_it() {
+    let (slow, gate, has_begun, let_end) = slow(disk().1);
+    let (log, _) = Log::open(slow, SALT).unwrap();
+    log.append(&[put(b"a", b"1")]).unwrap();
+    *gate.armed.lock().unwrap() = true;
+    thread::scope(|scope| {
+        let first = scope.spawn(|| log.sync());
+        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        log.append(&[put(b"b", b"1")]).unwrap();
+        assert!(log.unsynced());
+        let second = scope.spawn(|| log.sync());
+        let commit = scope.spawn(|| log.commit(&[put(b"c", b"1")]));
+        assert!(has_begun.recv_timeout(Duration::from_millis(100)).is_err(), "they wait");
+        let_end.send(()).unwrap();
+        first.join().unwrap().unwrap();
+        (0..2).for_each(|_| let_end.send(()).unwrap());
+        second.join().unwrap().unwrap();
+        commit.join().unwrap().unwrap();
+        assert!(!log.unsynced());
+    });
+    assert_eq!(log.len(), 3);
+}
+
+#[test]
+fn a_write_without_room_is_taken_back_after_a_sync_that_runs_and_nothing_is_written_behind_it_before() {
+    let (fs, inner) = disk();
+    let (slow, gate, has_begun, let_end) = slow(inner);
+    let (log, _) = Log::open(Arc::clone(&slow), SALT).unwrap();
+    log.append(&[put(b"a", b"1")]).unwrap();
+    *gate.armed.lock().unwrap() = true;
+    thread::scope(|scope| {
+        let sync = scope.spawn(|| log.sync());
+        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        fs.set_space(Some(100));
+        let big = scope.spawn(|| log.append(&[put(b"big", &[7; 50_000])]));
+        thread::yield_now();
+        while fs.cached("/store/keys.1.log").unwrap().iter().all(|byte| *byte != 7) {
+            thread::yield_now();
+        }
+        // This one fits in what the file has.
+        let behind = scope.spawn(|| log.append(&[put(b"b", b"1")]));
+        assert!(has_begun.recv_timeout(Duration::from_millis(100)).is_err(), "it waits for the sync");
+        assert!(!big.is_finished() && !behind.is_finished());
+        let_end.send(()).unwrap();
+        sync.join().unwrap().unwrap();
+        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        let_end.send(()).unwrap();
+        assert!(matches!(big.join().unwrap(), Err(auth_log::Error::Full { .. })));
+        behind.join().unwrap().unwrap();
+        *gate.armed.lock().unwrap() = false;
+        fs.set_space(None);
+    });
+    assert!(log.sync().is_ok() && log.len() == 2);
+    drop(log);
+    let (log, opened) = Log::open(slow, SALT).unwrap();
+    assert_eq!(
+        (opened.records, opened.dropped_bytes, log.get(b"b").unwrap().unwrap().bytes),
+        (2, 0, b"1".to_vec())
+    );
+}

@@ -6,7 +6,7 @@ use std::thread;
 
 use auth_log::fs::Fs;
 use auth_log::sim::{Fault, Random, SimFs};
-use auth_log::{Change, Compaction, Error, Log, Reader, Rule, Rules, generations, remove};
+use auth_log::{Change, Compaction, Error, Log, Reader, Rule, Rules, generations, remove, verify};
 
 use crate::common::{FOLDER, SALT, put, read_log, read_reader, scale, store};
 
@@ -243,5 +243,19 @@ fn close_waits_for_a_compaction_and_nothing_is_named_after_it() {
         });
         assert_eq!(read_reader(&Reader::open(&*folder).unwrap().unwrap()).len(), 200);
         assert_eq!(folder.names().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_new_generation_has_frames_of_a_quarter_of_a_megabyte() {
+    for (bytes, frames) in [(65_520, 2), (65_521, 3)] {
+        let (_, folder, log) = store();
+        for key in 0..4 {
+            log.append(&[put(&[key], &vec![7; bytes])]).unwrap();
+        }
+        assert_eq!(log.sizes().live_bytes, 4 * (bytes as u64 + 16));
+        log.compact().unwrap();
+        let verified = verify(&*folder, &mut |_| ()).unwrap();
+        assert_eq!((verified.frames, verified.records), (frames, 4), "and one that is empty at its end");
     }
 }

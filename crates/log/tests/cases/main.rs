@@ -25,4 +25,5 @@ mod golden;
 mod lock;
 mod model;
 mod python;
+mod reader;
 mod survey;
