@@ -231,7 +231,10 @@ export type AuthStateEvent = { path: string } & (
   | { event: 'fenced' }
   /** info: the folder was removed or emptied (a logout). */
   | { event: 'gone' }
-  /** warn: a function of a custom backend has not answered for 10 s; what waits for it goes on waiting. */
+  /**
+   * warn: a call of the operating system on this folder (a network mount that is gone?), or a function of a custom
+   * backend, has not come back for 10 s; what waits for it goes on waiting, and other accounts go on.
+   */
   | { event: 'stuck' }
   /** warn: the `onFatal` of a handle threw. */
   | { event: 'threw' }

@@ -19,3 +19,4 @@ pub mod runtime;
 pub mod store;
 pub mod usable;
 pub mod value;
+mod watchdog;

@@ -26,22 +26,32 @@ const LOCK_POLL: Duration = Duration::from_millis(25);
 /// Slots are swept when there are more than this.
 const FIRST_SWEEP: usize = 64;
 
+/// What a slot is of.
+#[derive(PartialEq, Eq, Hash)]
+enum Of {
+    /// A folder, whatever its path.
+    Folder(FileId),
+    /// A path: which store was opened there last. Its lock is held while it is found out which folder that is now, so
+    /// that a path that hangs holds one thread, however often it is opened.
+    Path(PathBuf),
+}
+
 #[derive(Default)]
 struct Slots {
-    by_folder: HashMap<FileId, Slot>,
+    slots: HashMap<Of, Slot>,
     sweep_at: usize,
 }
 
-fn slot(folder: FileId) -> Slot {
+fn slot(of: Of) -> Slot {
     let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if slots.by_folder.len() >= slots.sweep_at.max(FIRST_SWEEP) {
+    if slots.slots.len() >= slots.sweep_at.max(FIRST_SWEEP) {
         let in_use = |slot: &Slot| {
             Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|store| store.strong_count() > 0)
         };
-        slots.by_folder.retain(|_, slot| in_use(slot));
-        slots.sweep_at = slots.by_folder.len() * 2;
+        slots.slots.retain(|_, slot| in_use(slot));
+        slots.sweep_at = slots.slots.len() * 2;
     }
-    slots.by_folder.entry(folder).or_default().clone()
+    slots.slots.entry(of).or_default().clone()
 }
 
 /// As long as it is there, nobody opens the folder in this process.
@@ -49,7 +59,7 @@ pub type Closed = tokio::sync::OwnedMutexGuard<Weak<Store>>;
 
 /// The store of a folder, if it is open in this process; else what keeps it from being opened.
 pub async fn open_or_closed(folder: FileId) -> Result<Arc<Store>, Closed> {
-    let slot = slot(folder).lock_owned().await;
+    let slot = slot(Of::Folder(folder)).lock_owned().await;
     match slot.upgrade() {
         Some(store) if store.is_finished() => {
             store.released().await;
@@ -74,10 +84,25 @@ pub async fn open(listener: Listener, path: PathBuf, options: FolderOptions) -> 
     loop {
         let listeners = Listeners::default();
         listeners.add(&listener);
-        let folder = hold(Arc::new(DiskFs), path.clone(), options.create, listeners).await?;
+        let place = slot(Of::Path(path.clone()));
+        let folder = {
+            let last = place.lock().await;
+            // In the turn of the store that is open there: one that hangs is not waited for by another thread.
+            let _turn = match last.upgrade() {
+                Some(store) => store.turn().await,
+                None => None,
+            };
+            hold(Arc::new(DiskFs), path.clone(), options.create, listeners).await?
+        };
         match open_held(&listener, folder, &options).await {
             Ok(opened) if opened.creds.is_none() && !options.create => return Err(no_account(&path)),
-            Ok(opened) => return Ok(opened),
+            Ok(opened) => {
+                // Somebody else may be just opening it.
+                if let Ok(mut last) = place.try_lock() {
+                    *last = Arc::downgrade(opened.handle.store());
+                }
+                return Ok(opened);
+            }
             // Another process has it; this one waits by a timer, and keeps nobody else from waiting.
             Err(NotOpened::Failed(error)) if error.code() == Code::Locked && Instant::now() < deadline => {
                 tokio::time::sleep(LOCK_POLL).await;
@@ -94,7 +119,7 @@ async fn open_held(
     folder: Arc<Folder>,
     options: &FolderOptions,
 ) -> Result<Opened, NotOpened> {
-    let slot = slot(folder.id);
+    let slot = slot(Of::Folder(folder.id));
     let mut slot = slot.lock().await;
     let store = match slot.upgrade() {
         Some(store) if store.is_finished() => {

@@ -4,7 +4,7 @@
 //! DNS and `fs` for the whole bot), in lanes, so that a read does not queue behind other accounts' syncs.
 //! Waiting is a timer, not a sleeping thread.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+pub use crate::watchdog::Client;
+use crate::watchdog::Work;
 
 /// What a piece of blocking work is: how much of each kind runs at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ const COMMIT_THREADS: usize = 16;
 const OPEN_THREADS: usize = 4;
 const MOVE_THREADS: usize = 2;
 const COMPACT_THREADS: usize = 2;
+/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these.
+const STUCK_THREADS: usize = 64;
 
 struct Lanes {
     runtime: Runtime,
@@ -69,7 +73,12 @@ fn lanes() -> Result<&'static Lanes> {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(1)
                 .max_blocking_threads(
-                    READ_THREADS + COMMIT_THREADS + OPEN_THREADS + MOVE_THREADS + COMPACT_THREADS,
+                    READ_THREADS
+                        + COMMIT_THREADS
+                        + OPEN_THREADS
+                        + MOVE_THREADS
+                        + COMPACT_THREADS
+                        + STUCK_THREADS,
                 )
                 .thread_name("baileys-auth")
                 // A thread that was had once is kept: a process at its limit could not have another.
@@ -107,14 +116,15 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
 /// When there are no threads to be had.
 pub fn start(lane: Lane, future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let lanes = lanes()?;
-    let Ok(permit) = lanes.of(lane).try_acquire() else { return spawn(future) };
+    let Ok(place) = lanes.of(lane).try_acquire() else { return spawn(future) };
+    place.forget();
+    let work = Work::begin(&lanes.runtime, lanes.of(lane), None);
     let mut future = Box::pin(future);
     let begin = move || {
-        ON.set(Some(lane));
+        ON.set(Some((lane, work)));
         let polled =
             catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
-        ON.set(None);
-        drop(permit);
+        ON.take();
         // Nobody was told to wake it: the runtime polls it at once. One that panicked has been dropped with its guards.
         if matches!(polled, Ok(Poll::Pending)) {
             lanes.runtime.spawn(future);
@@ -125,7 +135,38 @@ pub fn start(lane: Lane, future: impl Future<Output = ()> + Send + 'static) -> R
 
 thread_local! {
     /// The lane whose thread this is, while a future is begun on it.
-    static ON: Cell<Option<Lane>> = const { Cell::new(None) };
+    static ON: RefCell<Option<(Lane, Work)>> = const { RefCell::new(None) };
+}
+
+/// Runs blocking work in a lane; `client` hears when it does not come back.
+///
+/// # Errors
+/// `Failed` when it panicked.
+pub async fn run_for<T: Send + 'static>(
+    client: Option<&Arc<Client>>,
+    lane: Lane,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let here = ON.with_borrow(|on| {
+        let here = on.as_ref().filter(|(at, _)| *at == lane);
+        here.map(|(_, work)| work.goes_on(client)).is_some()
+    });
+    if here {
+        return catch_unwind(AssertUnwindSafe(work))
+            .map_err(|panic| Error::internal(panic_text(panic.as_ref())));
+    }
+    let lanes = lanes()?;
+    lanes.of(lane).acquire().await.map_err(Error::internal)?.forget();
+    let noted = Work::begin(&lanes.runtime, lanes.of(lane), client);
+    let done = blocking(lanes, move || {
+        let done = work();
+        drop(noted);
+        done
+    });
+    done?.await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => Error::internal(panic_text(panic.as_ref())),
+        Err(error) => Error::internal(error),
+    })
 }
 
 /// Runs blocking work in a lane.
@@ -133,16 +174,7 @@ thread_local! {
 /// # Errors
 /// `Failed` when it panicked.
 pub async fn run<T: Send + 'static>(lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    if ON.get() == Some(lane) {
-        return catch_unwind(AssertUnwindSafe(work))
-            .map_err(|panic| Error::internal(panic_text(panic.as_ref())));
-    }
-    let lanes = lanes()?;
-    let _permit = lanes.of(lane).acquire().await.map_err(Error::internal)?;
-    blocking(lanes, work)?.await.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => Error::internal(panic_text(panic.as_ref())),
-        Err(error) => Error::internal(error),
-    })
+    run_for(None, lane, work).await
 }
 
 /// How many pieces of shared work are taken at a time.
@@ -186,17 +218,19 @@ where
 /// Begins blocking work in a lane, if a thread of it is free.
 fn help(lane: Lane, work: impl FnOnce() + Send + 'static) {
     let Ok(lanes) = lanes() else { return };
-    let Ok(permit) = lanes.of(lane).try_acquire() else { return };
-    // Without a thread the work is dropped, and the permit with it.
+    let Ok(place) = lanes.of(lane).try_acquire() else { return };
+    place.forget();
+    let noted = Work::begin(&lanes.runtime, lanes.of(lane), None);
+    // Without a thread the work is dropped, and its place with it.
     let _ = blocking(lanes, move || {
         work();
-        drop(permit);
+        drop(noted);
     });
 }
 
 /// Lets others have the thread, when work has gone on for long.
 pub async fn give_way() {
-    ON.set(None);
+    ON.take();
     tokio::task::yield_now().await;
 }
 

@@ -17,7 +17,7 @@ use crate::events::{Event, Listeners};
 use crate::folder::{Folder, Look, no_account};
 use crate::keys::Key;
 use crate::maintenance::Compacted;
-use crate::runtime::{Lane, run, share};
+use crate::runtime::{Client, Lane, run, run_for, share};
 use crate::value::Value;
 
 /// The one key type whose loss Signal cannot mend by itself.
@@ -58,7 +58,7 @@ pub struct FolderBackend(Arc<Account>);
 /// # Errors
 /// `NotADirectory`, `Io`.
 pub async fn hold(fs: Arc<dyn Fs>, path: PathBuf, create: bool, events: Listeners) -> Result<Arc<Folder>> {
-    let (listeners, place) = (events.clone(), path.clone());
+    let client = Arc::new(Client { listeners: events.clone(), path: path.clone() });
     let opening = move || {
         let folder = if create {
             Folder::open_or_create(fs.as_ref(), &path, &events)?
@@ -67,7 +67,7 @@ pub async fn hold(fs: Arc<dyn Fs>, path: PathBuf, create: bool, events: Listener
         };
         Ok(Arc::new(folder))
     };
-    persist(Lane::Open, &listeners, &place, opening).await
+    persist(Lane::Open, &client, opening).await
 }
 
 impl FolderBackend {
@@ -77,7 +77,7 @@ impl FolderBackend {
     /// As [`judge`] and [`Account::open`]; `Locked`, at once.
     pub async fn open(folder: Arc<Folder>, options: FolderOptions) -> Result<Self> {
         let FolderOptions { format, create, lock, durability, .. } = options;
-        let (events, path) = (folder.events.clone(), folder.path.clone());
+        let client = folder.client.clone();
         let opening = move |again: bool| {
             let judged = judge(&folder, format, create);
             if !again && is_doubtful(&judged) {
@@ -96,10 +96,10 @@ impl FolderBackend {
             Account::open(folder.clone(), format, judged, held, durability).map(Some)
         };
         let first = opening.clone();
-        let mut account = persist(Lane::Open, &events, &path, move || first(false)).await?;
+        let mut account = persist(Lane::Open, &client, move || first(false)).await?;
         if account.is_none() {
             second_look().await;
-            account = persist(Lane::Open, &events, &path, move || opening(true)).await?;
+            account = persist(Lane::Open, &client, move || opening(true)).await?;
         }
         let account = account.ok_or_else(|| Error::internal("an open without an account"))?;
         Ok(Self(Arc::new(account)))
@@ -111,8 +111,8 @@ impl FolderBackend {
         lane: Lane,
         work: impl Fn(&Account) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
-        let (account, folder) = (self.0.clone(), self.0.folder());
-        persist(lane, &folder.events, &folder.path, move || work(&account)).await
+        let account = self.0.clone();
+        persist(lane, &self.0.folder().client, move || work(&account)).await
     }
 
     /// Does something on an account that is surely there, with what is stored now.
@@ -165,8 +165,7 @@ impl FolderBackend {
             }
             self.find_again(&mut found, |found| failed(found).is_some()).await?;
         };
-        let folder = self.0.folder();
-        patience.tell(&folder.events, &folder.path, last.as_ref());
+        patience.tell(&self.0.folder().client, last.as_ref());
         Ok(found)
     }
 
@@ -185,7 +184,7 @@ impl FolderBackend {
 
     async fn find_once(&self, keys: Vec<Key>) -> Result<Vec<(Key, Result<Found>)>> {
         let account = self.0.clone();
-        run(Lane::Read, move || {
+        run_for(Some(&self.0.folder().client), Lane::Read, move || {
             if keys.len() < MANY {
                 return keys.into_iter().map(|key| read(&account, &key)).collect();
             }
@@ -253,7 +252,8 @@ impl Backend for FolderBackend {
 
     fn sync(&self) -> Future<'_, Result<()>> {
         let account = self.0.clone();
-        Box::pin(async { run(Lane::Commit, move || account.keys().sync()).await? })
+        let client = self.0.folder().client.clone();
+        Box::pin(async move { run_for(Some(&client), Lane::Commit, move || account.keys().sync()).await? })
     }
 
     fn read_now(&self, key: &Key) -> Option<Option<Value>> {
@@ -298,7 +298,7 @@ impl Backend for FolderBackend {
 
     fn commit(&self, group: Vec<Commit>) -> Future<'_, Result<Vec<Result<()>>>> {
         Box::pin(async move {
-            let (group, folder) = (Arc::new(group), self.0.folder());
+            let group = Arc::new(group);
             let (mut answers, mut patience, mut last) = (Vec::new(), Patience::new(), None);
             while answers.len() < group.len() {
                 let (group, done) = (group.clone(), answers.len());
@@ -317,7 +317,7 @@ impl Backend for FolderBackend {
                 }
                 answers.extend(more);
             }
-            patience.tell(&folder.events, &folder.path, last.as_ref());
+            patience.tell(&self.0.folder().client, last.as_ref());
             Ok(answers)
         })
     }
@@ -328,7 +328,8 @@ impl Backend for FolderBackend {
 
     fn close(&self) -> Future<'_, Result<()>> {
         let account = self.0.clone();
-        Box::pin(async { run(Lane::Commit, move || account.keys().close()).await? })
+        let client = self.0.folder().client.clone();
+        Box::pin(async move { run_for(Some(&client), Lane::Commit, move || account.keys().close()).await? })
     }
 
     fn abandon(&self) -> Future<'_, ()> {

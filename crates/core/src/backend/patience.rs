@@ -1,13 +1,12 @@
 //! Waiting for what passes by itself. Always by a timer: no thread sleeps.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::millis;
 use crate::error::{Error, Result};
-use crate::events::{Event, Listeners};
-use crate::runtime::{Lane, run};
+use crate::events::Event;
+use crate::runtime::{Client, Lane, run_for};
 
 /// How long to wait before a folder that looks gone, or a file that looks torn, is looked at again: other
 /// programs remove files one by one, and released Baileys truncates before it writes.
@@ -56,7 +55,8 @@ impl Patience {
     }
 
     /// Tells of a call that was tried more than once: what became of it.
-    pub fn tell(&self, events: &Listeners, path: &Path, failed: Option<&Error>) {
+    pub fn tell(&self, client: &Client, failed: Option<&Error>) {
+        let path = &client.path;
         let (tries, ms) = (self.tries, millis(self.began.elapsed()));
         let event = match failed {
             _ if tries == 1 => return,
@@ -70,24 +70,23 @@ impl Patience {
                 Event::warning("retried", path, format!("a call failed {tries} times in {ms} ms: {error}"))
             }
         };
-        events.emit(&event.with("tries", tries).with("durationMs", ms));
+        client.listeners.emit(&event.with("tries", tries).with("durationMs", ms));
     }
 }
 
 /// Does blocking work until it goes through, or fails for good.
 pub(super) async fn persist<T: Send + 'static>(
     lane: Lane,
-    events: &Listeners,
-    path: &Path,
+    client: &Arc<Client>,
     work: impl Fn() -> Result<T> + Send + Sync + 'static,
 ) -> Result<T> {
     let (work, mut patience) = (Arc::new(work), Patience::new());
     loop {
         let attempt = work.clone();
-        match run(lane, move || attempt()).await? {
+        match run_for(Some(client), lane, move || attempt()).await? {
             Err(error) if patience.allows(&error).await => {}
             result => {
-                patience.tell(events, path, result.as_ref().err());
+                patience.tell(client, result.as_ref().err());
                 return result;
             }
         }

@@ -15,6 +15,7 @@ use auth_log::fs::{Dir, FileId, Fs, errno_name, os_error, sync_dir};
 
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
+use crate::runtime::Client;
 
 pub use companions::Stored;
 pub use creds_file::{CREDS, Look, Stamp, StoredCreds, Watch, no_account, read_creds};
@@ -38,6 +39,8 @@ pub struct Folder {
     pub id: FileId,
     /// Who hears of what happens to it.
     pub events: Listeners,
+    /// The same, for calls that do not come back.
+    pub client: Arc<Client>,
     /// Files that had to be written in place, as was said.
     in_place: Mutex<HashSet<String>>,
 }
@@ -72,7 +75,9 @@ impl Folder {
 
     fn hold(dir: Arc<dyn Dir>, path: &Path, events: &Listeners) -> Result<Self> {
         let id = dir.stat().map_err(|error| Error::io("look at the folder", path, &error))?.id;
-        Ok(Self { dir, path: path.to_owned(), id, events: events.clone(), in_place: Mutex::default() })
+        let client = Arc::new(Client { listeners: events.clone(), path: path.to_owned() });
+        let (path, events) = (path.to_owned(), events.clone());
+        Ok(Self { dir, path, id, events, client, in_place: Mutex::default() })
     }
 
     /// The path of a file in it, for messages.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Backend, Format, Write, closed};
 use crate::creds::{Creds, Identity};
@@ -47,6 +47,11 @@ pub struct Opened {
     pub creds: Option<Creds>,
     /// Which `creds` object this handle shares.
     pub object: ObjectId,
+}
+
+/// A turn among a store's calls: nothing of them is done until it is dropped.
+pub struct Turn {
+    _over: oneshot::Sender<()>,
 }
 
 /// Why a store could not be opened once more.
@@ -92,6 +97,8 @@ enum Call {
         key_type: String,
         reply: Reply<Vec<String>>,
     },
+    /// Lets somebody else work on the folder, until what is sent here is dropped.
+    Turn(oneshot::Sender<Turn>),
     Open {
         listener: Listener,
         reply: Box<dyn FnOnce(Result<Opened, NotOpened>) + Send>,
@@ -229,7 +236,7 @@ impl Store {
     /// # Errors
     /// `Finished` when this store takes no handles any more; what reading the credentials said.
     pub async fn open(self: &Arc<Self>, listener: Listener) -> Result<Opened, NotOpened> {
-        let (send, receive) = tokio::sync::oneshot::channel();
+        let (send, receive) = oneshot::channel();
         {
             let mut state = self.state();
             if !matches!(state.phase, Phase::Running) {
@@ -245,13 +252,20 @@ impl Store {
         receive.await.unwrap_or(Err(NotOpened::Finished))
     }
 
+    /// A turn after every call made before; `None` when the store's task has met a bug.
+    pub async fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let (send, receive) = oneshot::channel();
+        self.enqueue(self.state(), Call::Turn(send));
+        receive.await.ok()
+    }
+
     /// Removes everything that is stored, after every call made before; copies it first to where it is to be kept. This
     /// store's handles are `Gone` then: of each write either the copy has it, or it is refused.
     ///
     /// # Errors
     /// Of the copy: nothing was removed, and everything goes on. `Io`; a part may be gone.
     pub async fn delete(self: &Arc<Self>, keep: Option<PathBuf>) -> Result<()> {
-        let (send, receive) = tokio::sync::oneshot::channel();
+        let (send, receive) = oneshot::channel();
         let reply = Box::new(move |result| {
             // Who asked may have stopped waiting.
             let _ = send.send(result);

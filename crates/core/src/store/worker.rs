@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, Store, WriteCall};
+use tokio::sync::oneshot;
+
+use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, Store, Turn, WriteCall};
 use crate::backend::{Commit, Expected};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
@@ -427,6 +429,13 @@ async fn one(store: &Arc<Store>, call: Call) {
             }
         }
         Call::Sync { doubt } => sync(store, doubt).await,
+        Call::Turn(reply) => {
+            let (over, dropped) = oneshot::channel();
+            if reply.send(Turn { _over: over }).is_ok() {
+                // It ends by being dropped.
+                let _ = dropped.await;
+            }
+        }
         Call::Look { reply } => {
             look(store).await;
             if let Some(reply) = reply {
