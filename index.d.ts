@@ -229,6 +229,10 @@ export type AuthStateEvent = { path: string } & (
   | { event: 'latched' }
   /** error: another process has taken the store over. `onFatal` is called. */
   | { event: 'fenced' }
+  /** info: `migrateFrom` moved an account here; warn: and could not rename the folder that it came from. */
+  | { event: 'migrated'; keys: number; bytes: number; durationMs: number }
+  /** warn: the folder of `migrateFrom` is still there, though its account was moved. */
+  | { event: 'leftover' }
   /** info: the folder was removed or emptied (a logout). */
   | { event: 'gone' }
   /**
@@ -292,6 +296,12 @@ export interface NativeAuthStateOptions extends AuthStateOptions {
   lock?: boolean
   /** How long to wait for another process that holds the store, in milliseconds (default 10,000). */
   lockTimeoutMs?: number
+  /**
+   * The folder where the account was before. Where none is stored yet, it is moved here (`migrateAuthState`), and that
+   * folder renamed to `<migrateFrom>.migrated`. Where it was moved before and is still there, a warning (`leftover`); was
+   * it used since, `ERR_AUTH_DIVERGED`. A folder that is gone is fine: leave the option in.
+   */
+  migrateFrom?: string
 }
 
 /**
@@ -363,14 +373,70 @@ export function useCustomAuthState<Context = undefined>(
 /** How a folder keeps its keys: a file each, or all in one log. */
 export type AuthStateFormat = 'multi-file' | 'native'
 
+/** What an account can be read from, beside a folder: a handle, or the `state` of one; Baileys' shape with keys that list; or values. */
+export type MigrateSource =
+  | AuthStateHandle
+  | AuthenticationState
+  | {
+      creds: AuthenticationCreds
+      /** Keys that list what they hold, as those of Baileys' unreleased stores do. Released Baileys' cannot. */
+      keys: { list(type: any): AsyncIterable<{ id: string; value: any }> }
+    }
+  | {
+      creds: AuthenticationCreds
+      /** By type and id. */
+      keys?: { [type: string]: { [id: string]: any } }
+    }
+
+/** What an account can be written to, beside a folder: a handle, or whatever has Baileys' shape and saves its credentials. */
+export type MigrateTarget =
+  | AuthStateHandle
+  | AuthenticationState
+  | { state: { creds: any; keys: { get(type: any, ids: string[]): any; set(data: any): any } }; saveCreds: () => unknown }
+
+/** How far a migration is. */
+export interface MigrateProgress {
+  /** `copy` reads and writes every key, `verify` reads them back, `publish` writes the credentials. */
+  phase: 'copy' | 'verify' | 'publish'
+  /** Keys that are done, of so many; what turns out to be no key is among those. */
+  done: number
+  total: number
+  /** Bytes of the values that are done in this phase. */
+  bytes: number
+}
+
 /** What `migrateAuthState` takes. */
 export interface MigrateOptions {
-  /** The folder to read; its format is detected. It is not changed. */
-  from: string
-  /** The folder to make, in the other format; missing or empty. */
-  to: string
+  /** A folder, whose format is detected; or what has an account. It is read and not changed. */
+  from: string | MigrateSource
+  /** A folder to make, missing or empty; or what takes an account. It must not hold one (`ERR_AUTH_EXISTS`). */
+  to: string | MigrateTarget
   /** Read every value back and compare it before the account is published (default `true`). */
   verify?: boolean
+  /** Leave key files out that are not JSON, and list them in `warnings` (default `false`: one error names them all). */
+  skipCorrupt?: boolean
+  /** What `to` becomes. Default: the other one than `from`; `'native'` when `from` is no folder. The same is a copy. */
+  targetFormat?: AuthStateFormat
+  /** What `from` is read as, where it holds both a log and key files because another helper ran on it. */
+  sourceFormat?: AuthStateFormat
+  /** Rename `from` to `<from>.migrated` (or `-2`, ...) afterwards, so that old code cannot go on with it (default `false`). */
+  retireSource?: boolean
+  /** Hears of the progress, some times a second. */
+  onProgress?: (progress: MigrateProgress) => void
+  /** Ends the migration with `ERR_AUTH_ABORTED`; nothing is published then. */
+  signal?: AbortSignal
+  /** Hears of the result, and of each warning. */
+  logger?: AuthStateLogger
+  /** Of Baileys' own migrator; changes nothing. */
+  batchSize?: number
+  /** Of Baileys' own migrator; changes nothing. */
+  skipExisting?: boolean
+}
+
+/** One end of a migration: `other` is neither a folder nor one of our handles, and has no path. */
+export interface MigrateEnd {
+  format: AuthStateFormat | 'custom' | 'other'
+  path: string | null
 }
 
 /** What `migrateAuthState` did. */
@@ -382,19 +448,19 @@ export interface MigrateResult {
   verified: boolean
   /** Values that were moved as they are though Baileys could not use them, and files that were left alone. */
   warnings: { path?: string; type?: string; id?: string; field?: string; message: string }[]
-  /** Where the source went; `null`, for it stays. */
+  /** Where the source is now, if it was renamed. */
   retired: string | null
   /** Bytes of all values, credentials included. */
   bytes: number
   durationMs: number
-  from: { format: AuthStateFormat; path: string }
-  to: { format: AuthStateFormat; path: string }
+  from: MigrateEnd
+  to: MigrateEnd
 }
 
 /**
- * Moves an account, creds and every key, from one format to the other: multi-file to native, native to
- * multi-file. `to` is whole and on disk when it resolves; until then it does not open (`ERR_AUTH_INCOMPLETE`),
- * and running the migration again starts over.
+ * Moves an account, creds and every key. A folder `to` is whole and on disk when it resolves; until then it does not
+ * open (`ERR_AUTH_INCOMPLETE`), and running the migration again starts over. Elsewhere the credentials are saved last.
+ * Between folders every file is the same byte for byte; stop the bot that uses `from` first.
  */
 export function migrateAuthState(options: MigrateOptions): Promise<MigrateResult>
 

@@ -341,8 +341,8 @@ test('arguments and options that it does not know are refused', async t => {
   const to = newPath(t, 'native')
   const wrong = [
     undefined, null, 'x', {}, { from }, { to }, { from: 1, to }, { from, to: null }, { from: '', to }, { from, to: '' },
-    { from, to, verify: 'yes' }, { from, to, overwrite: true }, { from, to, skipCorrupt: true }, { from, to, vrfy: true },
-    { from, to, onProgress() {} }, { from: `${from}\0`, to },
+    { from, to, verify: 'yes' }, { from, to, overwrite: true }, { from, to, skipCorrupt: 1 }, { from, to, vrfy: true },
+    { from, to, onProgress: {} }, { from: `${from}\0`, to },
   ]
   for (const options of wrong) {
     const error = await rejection(() => migrateAuthState(options))

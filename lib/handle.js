@@ -2,6 +2,7 @@
 
 const { resolve } = require('node:path')
 const native = require('./native')
+const { adopt } = require('./adopt')
 const { initAuthCreds, sharedCreds } = require('./creds')
 const { Listener, environment } = require('./environment')
 const { invalidArg } = require('./errors')
@@ -18,13 +19,18 @@ async function useNativeAuthState(folder, options) {
 }
 
 async function open(folder, options, isNative) {
-  const { create = true, durability = 'interval', lock = true, lockTimeoutMs = 10_000, proto } = options
+  const { create = true, durability = 'interval', lock = true, lockTimeoutMs = 10_000, migrateFrom, proto } = options
   // Absolute at once: a later chdir is nothing to this call.
   const path = resolve(folder)
   const opening = { native: isNative, create, lock, sync: durability === 'sync', lockTimeoutMs }
   const listener = new Listener(options, path)
-  const opened = native.openAccount(environment, listener.number, path, opening)
-  return handleOf(opened, listener, proto, { path, format: isNative ? 'native' : 'multi-file' })
+  const source = migrateFrom === undefined ? undefined : resolve(migrateFrom)
+  const opened = async () => {
+    const told = source === undefined ? undefined : await adopt(source, path, lockTimeoutMs)
+    if (told !== undefined) listener.tell(told)
+    return native.openAccount(environment, listener.number, path, opening)
+  }
+  return handleOf(opened(), listener, proto, { path, format: isNative ? 'native' : 'multi-file' })
 }
 
 /** The handle of what is being opened. `place` is where that is stored: its format, and its path where it has one. */
@@ -82,8 +88,15 @@ function makeHandle(handle, share, proto, listener, place) {
   const close = () => (closing ??= native.closeAccount(handle).then(answer => listener.unwrap(answer)))
 
   const opened = { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
-  known.set(opened, { ...place, handle, listener })
+  const account = { ...place, state, handle, listener }
+  known.set(opened, account)
+  known.set(state, account)
   return opened
 }
 
-module.exports = { accountOf, handleOf, useMultiFileAuthState, useNativeAuthState }
+/** What is known of a handle, or of its `state`. */
+function handleBehind(handleOrState) {
+  return known.get(handleOrState)
+}
+
+module.exports = { accountOf, handleBehind, handleOf, useMultiFileAuthState, useNativeAuthState }

@@ -12,6 +12,9 @@ const KEY_TYPES = [
   'device-list', 'tctoken', 'identity-key'
 ]
 
+/** Those, and two of Baileys' branches. */
+const KNOWN_TYPES = new Set([...KEY_TYPES, 'status-sender-key', 'tctoken-sender-ts'])
+
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
 /** Between what crosses to Rust in one string: no JSON text has one in it. */
@@ -146,4 +149,4 @@ function put(object, key, value) {
   else object[key] = value
 }
 
-module.exports = { KEY_TYPES, makeKeys, put }
+module.exports = { KEY_TYPES, KNOWN_TYPES, makeKeys, put }

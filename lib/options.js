@@ -17,8 +17,10 @@ const COMMON = {
   }
 }
 const MULTI_FILE = COMMON
+const FOLDER = { is: isFolder, shape: 'the path of a folder' }
 const NATIVE = {
   ...COMMON,
+  migrateFrom: FOLDER,
   durability: { is: value => value === 'interval' || value === 'sync', shape: "'interval' or 'sync'" },
   lock: ANY_BOOLEAN,
   lockTimeoutMs: {
@@ -27,9 +29,27 @@ const NATIVE = {
   }
 }
 const CUSTOM = COMMON
-const FOLDER = { is: isFolder, shape: 'the path of a folder' }
 const DELETE = { keep: FOLDER }
-const MIGRATE = { from: FOLDER, to: FOLDER, verify: ANY_BOOLEAN }
+const FORMAT = { is: value => value === 'multi-file' || value === 'native', shape: "'multi-file' or 'native'" }
+const ANY = { is: () => true }
+const MIGRATE = {
+  from: ANY,
+  to: ANY,
+  verify: ANY_BOOLEAN,
+  skipCorrupt: ANY_BOOLEAN,
+  targetFormat: FORMAT,
+  sourceFormat: FORMAT,
+  retireSource: ANY_BOOLEAN,
+  onProgress: COMMON.onFatal,
+  signal: {
+    is: value => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function',
+    shape: 'an AbortSignal'
+  },
+  logger: COMMON.logger,
+  // Of Baileys' own migrator; they change nothing here.
+  batchSize: { is: value => Number.isInteger(value) && value > 0, shape: 'a whole number' },
+  skipExisting: ANY_BOOLEAN
+}
 
 function isFolder(value) {
   return typeof value === 'string' && value !== '' && !value.includes('\0')

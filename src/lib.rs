@@ -7,6 +7,7 @@
 mod answer;
 pub mod custom;
 mod error;
+pub mod migration;
 mod options;
 mod quick;
 mod texts;
@@ -19,7 +20,6 @@ use auth_core::backend::{Durability, FolderOptions, Format, Write};
 use auth_core::creds::{Creds, Identity, KeyPair, fresh_identity};
 use auth_core::error::{Code, Error};
 use auth_core::events::{EnvironmentId, Listener, News, Sink};
-use auth_core::migration::{self, Plan};
 use auth_core::store::{Handle, Store};
 use auth_core::value::Value;
 use auth_core::{maintenance, registry, runtime};
@@ -216,16 +216,6 @@ pub fn close_account<'env>(env: &'env Env, handle: &External<Handle>) -> Result<
     let (answer, promise) = Answer::new(env)?;
     handle.close(Box::new(move |result| answer.settle(result)));
     Ok(promise)
-}
-
-/// Moves an account from one folder to another, in the other format.
-///
-/// # Errors
-/// When the environment is ending; everything else is in the answer.
-#[napi(catch_unwind)]
-pub fn migrate<'env>(env: &'env Env, from: String, to: String, verify: bool) -> Result<Object<'env>> {
-    let plan = Plan { from: from.into(), to: to.into(), format: None, verify, lock_source: true };
-    promised(env, async move { migration::migrate(plan).await.map(Migrated::from) })
 }
 
 /// Looks at an account: nothing secret.

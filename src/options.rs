@@ -305,6 +305,8 @@ pub struct Migrated {
     pub verified: bool,
     /// What was left alone.
     pub warnings: Vec<Remark>,
+    /// Where the source is now, if it was renamed.
+    pub retired: Option<String>,
     /// Of all values and the credentials.
     pub bytes: f64,
     /// Milliseconds.
@@ -322,6 +324,7 @@ impl From<Report> for Migrated {
             counts: report.counts,
             verified: report.verified,
             warnings: report.remarks.into_iter().map(Remark::from).collect(),
+            retired: report.retired,
             bytes: lossy(report.bytes),
             duration_ms: report.duration.as_secs_f64() * 1000.0,
             from: place(report.from.0, report.from.1),

@@ -162,9 +162,17 @@ export async function customBackendsAreTyped() {
 
 export async function migrationSaysWhatItDid() {
   const result: MigrateResult = await migrateAuthState({ from: 'auth_info', to: 'auth_native', verify: true })
-  is<Equal<typeof result.to.format, AuthStateFormat>>()
+  is<Equal<typeof result.to.format, AuthStateFormat | 'custom' | 'other'>>()
   is<Equal<AuthStateFormat, 'multi-file' | 'native'>>()
   const sessions: number | undefined = result.counts['session']
+  const handle = await useNativeAuthState('auth_native', { migrateFrom: 'auth_info' })
+  const theirs = await baileysHelper('auth_theirs')
+  await migrateAuthState({ from: handle, to: handle.state, signal: new AbortController().signal })
+  await migrateAuthState({ from: 'auth_info', to: theirs, onProgress: ({ phase, done, total }) => `${phase} ${done / total}` })
+  await migrateAuthState({ from: { creds: theirs.state.creds, keys: { session: { 'a.0': {} } } }, to: 'auth_native', targetFormat: 'native' })
+  await migrateAuthState({ from: { creds: theirs.state.creds }, to: 'auth_native', retireSource: true, skipCorrupt: true, sourceFormat: 'native' })
+  // @ts-expect-error what cannot save credentials
+  await migrateAuthState({ from: 'auth_info', to: { creds: theirs.state.creds } })
   // @ts-expect-error `to` is missing
   await migrateAuthState({ from: 'auth_info' })
   // @ts-expect-error a misspelt option

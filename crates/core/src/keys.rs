@@ -69,6 +69,18 @@ impl Key {
             .of_key(&key_type, &id))
     }
 
+    /// Our own record in a log: where the store came from. No key of a caller begins with a dot.
+    #[must_use]
+    pub fn origin() -> Self {
+        Self { key_type: ".migrated".to_owned(), id: "from".to_owned(), stem: ".migrated-from".to_owned() }
+    }
+
+    /// Whether this is a record of our own, and no key of the account.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.stem.starts_with('.')
+    }
+
     /// The same key in a store that has no file names: two ids are two keys, whatever names they would make.
     #[must_use]
     pub fn exact(self) -> Self {

@@ -36,7 +36,7 @@ fn with_source(seed: u64, format: Format) -> SimFs {
 }
 
 fn migrate(disk: &SimFs) -> Result<Report> {
-    let plan = Plan { from: FROM.into(), to: TO.into(), format: None, verify: true, lock_source: true };
+    let plan = Plan::new(FROM.as_ref(), TO.as_ref());
     migrate_on(disk, &plan)
 }
 

@@ -36,14 +36,19 @@ pub struct Judged {
 /// `Incomplete`, `WrongFormat`, `NotMigrated`, `Corrupt`, `Io` (`ENOENT` without an account when `create` is
 /// false): the folder stays as it is.
 pub fn judge(folder: &Folder, format: Format, create: bool) -> Result<Judged> {
-    judge_surveyed(folder, Survey::of(folder)?, format, create)
+    let judged = judge_as(folder, Survey::of(folder)?, format, false)?;
+    if judged.creds.is_none() && !create {
+        return Err(no_account(&folder.path));
+    }
+    Ok(judged)
 }
 
-/// The same, by what was found in it a moment ago.
+/// The same, by what was found in the folder a moment ago, and where it may be without an account; with `said`, whatever
+/// it holds of the other format.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn judge_surveyed(folder: &Folder, survey: Survey, format: Format, create: bool) -> Result<Judged> {
+pub fn judge_as(folder: &Folder, survey: Survey, format: Format, said: bool) -> Result<Judged> {
     let stored = read_creds(folder);
     // An unfinished migration says more than what it has left.
     let finished = |creds: &Creds| marker_names(folder, creds).unwrap_or(false);
@@ -60,11 +65,12 @@ pub fn judge_surveyed(folder: &Folder, survey: Survey, format: Format, create: b
         };
         return Err(Error::new(Code::Incomplete, message).at(&folder.path));
     }
-    judge_format(folder, &survey, format)?;
+    if !said {
+        judge_format(folder, &survey, format)?;
+    }
     let (creds, healed) = match stored? {
         Some(stored) => (Some(stored.creds), stored.healed),
-        None if create => (None, None),
-        None => return Err(no_account(&folder.path)),
+        None => (None, None),
     };
     Ok(Judged { creds, healed, survey })
 }
@@ -85,7 +91,8 @@ pub fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<
                 "{path} holds both a native log ({log}) and key files ({} and others): another helper ran on a \
                  native folder. To keep the log, which has all from before: mkdir {keys} && mv {quoted}/*-*.json \
                  {keys}, then useNativeAuthState. To go on with what the other helper wrote alone: mkdir {logs} && \
-                 mv {quoted}/keys.*.log {logs}, then useMultiFileAuthState",
+                 mv {quoted}/keys.*.log {logs}, then useMultiFileAuthState. Or move one of them to a new folder: \
+                 migrateAuthState({{ from, to, sourceFormat }}), with 'native' or 'multi-file'",
                 key.file_name()
             ),
         ),

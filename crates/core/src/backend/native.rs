@@ -227,10 +227,20 @@ fn commit_frame(log: &Log, writes: &[&Write], durability: Durability) -> Result<
         .map(|(key, _)| key.label())
         .collect();
     let mut labels = labels.iter();
+    // A store that is cleared still came from where it came from.
+    let (origin, label) = (Key::origin(), Key::origin().label());
+    let clears = writes.iter().any(|write| matches!(write, Write::Clear));
+    let kept = if clears { log.get(origin.stem.as_bytes()).ok().flatten() } else { None };
     let mut changes = Vec::new();
     for write in writes {
         let Write::Set(set) = write else {
             changes.push(Change::Clear);
+            changes.extend(kept.as_ref().map(|kept| Change::Put {
+                key: origin.stem.as_bytes(),
+                label: &label,
+                flags: kept.flags,
+                value: &kept.bytes,
+            }));
             continue;
         };
         for ((key, value), label) in set.iter().zip(labels.by_ref()) {
@@ -339,7 +349,7 @@ impl KeyStore for NativeKeys {
         if let Some(log) = self.to_read() {
             log.for_each(&mut |stem, label| {
                 let key = std::str::from_utf8(stem).ok().and_then(|stem| Key::from_label(stem, label));
-                ids.extend(key.filter(|key| key.key_type == key_type).map(|key| key.id));
+                ids.extend(key.filter(|key| key.key_type == key_type && !key.is_ours()).map(|key| key.id));
             });
         }
         Ok(ids)

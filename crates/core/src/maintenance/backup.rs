@@ -27,7 +27,7 @@ pub async fn backup(from: PathBuf, to: PathBuf) -> Result<Report> {
 pub(crate) fn copy(folder: &Arc<Folder>, to: PathBuf) -> Result<Report> {
     let native = !Survey::of(folder)?.logs.is_empty();
     let format = Some(if native { Format::Native } else { Format::MultiFile });
-    let plan = Plan { from: folder.path.clone(), to, format, verify: true, lock_source: false };
+    let plan = Plan { format, lock_source: false, ..Plan::new(&folder.path, &to) };
     let mut attempt = 1;
     loop {
         match migrate_held(&DiskFs, folder, &plan) {

@@ -56,7 +56,7 @@ fn delete_closed(folder: &Arc<Folder>, keep: Option<PathBuf>) -> Result<()> {
     delete_account(folder, keys.as_ref())?;
     if stray.is_some() {
         folder.remove(LOCK)?;
-        remove_folder(folder);
+        remove_folder(&DiskFs, folder);
     }
     Ok(())
 }
@@ -82,13 +82,13 @@ pub(crate) fn delete_account(folder: &Folder, keys: &dyn KeyStore) -> Result<()>
     // Last, for with the keys the lock goes.
     keys.delete()?;
     folder.sync()?;
-    remove_folder(folder);
+    remove_folder(&DiskFs, folder);
     Ok(())
 }
 
 /// Somebody else's files keep the folder, and so does a folder that was renamed: both are fine.
-fn remove_folder(folder: &Folder) {
-    if DiskFs.open_dir(&folder.path).and_then(|dir| dir.stat()).is_ok_and(|stat| stat.id == folder.id) {
-        let _ = DiskFs.remove_dir(&folder.path);
+pub(crate) fn remove_folder(fs: &dyn Fs, folder: &Folder) {
+    if fs.open_dir(&folder.path).and_then(|dir| dir.stat()).is_ok_and(|stat| stat.id == folder.id) {
+        let _ = fs.remove_dir(&folder.path);
     }
 }

@@ -93,7 +93,8 @@ fn inspect_on(fs: &dyn Fs, path: &Path) -> Result<Inspection> {
     let mut dead_bytes = 0;
     if let Some(reader) = &reader {
         reader.for_each_size(&mut |stem, label, bytes| {
-            if let Some(key) = std::str::from_utf8(stem).ok().and_then(|stem| Key::from_label(stem, label)) {
+            let key = std::str::from_utf8(stem).ok().and_then(|stem| Key::from_label(stem, label));
+            if let Some(key) = key.filter(|key| !key.is_ours()) {
                 count(&key, bytes);
             }
         });

@@ -21,7 +21,7 @@ use crate::runtime::{Lane, run};
 pub use backup::backup;
 pub use compact::{Compacted, compact};
 pub use delete::delete;
-pub(crate) use delete::{delete_account, keep_account};
+pub(crate) use delete::{delete_account, keep_account, remove_folder};
 pub use inspect::{Inspection, TypeCount, inspect};
 pub use repair::{Repair, repair};
 pub use verify::{Fault, Verification, verify};

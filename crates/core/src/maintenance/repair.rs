@@ -55,6 +55,9 @@ fn repair_on(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Repair> {
             let key =
                 std::str::from_utf8(record.key).ok().and_then(|stem| Key::from_label(stem, record.label));
             let Some(key) = key else { return odd.push(from.display().to_string()) };
+            if key.is_ours() {
+                return;
+            }
             let plain = record.flags & FLAG_PLAIN != 0;
             let value = Value { text: Bytes::copy_from_slice(record.value), plain };
             if failed.is_ok() {
@@ -73,7 +76,7 @@ fn repair_on(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Repair> {
     } else {
         repair.lost = files(&folder, &survey, &mut put)?;
     }
-    writer.finish()?;
+    writer.finish(None)?;
     target.publish(&creds)?;
     Ok(repair)
 }

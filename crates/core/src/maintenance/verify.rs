@@ -125,6 +125,7 @@ impl Verification {
             let key =
                 std::str::from_utf8(record.key).ok().and_then(|stem| Key::from_label(stem, record.label));
             match key {
+                Some(key) if key.is_ours() => {}
                 Some(key) => self.value(&path, &key, record.value),
                 None => self.faults.push(Fault {
                     path: path.display().to_string(),

@@ -1,31 +1,42 @@
-//! Moving an account from one folder to another, in the other format.
+//! Moving an account: from one folder to another, or from and to whatever JavaScript has ([`Reading`], [`Writing`]).
 //!
-//! One way for both: a marker in the target, all keys, one sync of them, every value read back and compared, then
+//! One way for all folders: a marker in the target, all keys, one sync of them, every value read back and compared, then
 //! `creds.json`, then the marker goes, with a folder sync behind each. So the target opens whole, or, whenever the
 //! machine stops before that, not at all, and another run starts over.
 
+mod control;
+mod origin;
+mod session;
 mod source;
 mod target;
+mod waves;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auth_log::fs::{DiskFs, Fs};
+use auth_log::fs::{DiskFs, Fs, sync_dir};
 
 use crate::backend::Format;
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
-use crate::folder::{Folder, MARKER};
+use crate::folder::{Folder, MARKER, Survey};
 use crate::keys::{Key, known_type};
 use crate::maintenance::existing;
 use crate::registry;
 use crate::runtime::{Lane, run};
-use crate::usable::{Unusable, unusable};
+use crate::usable::Unusable;
+pub use control::{Control, Phase, Progress};
+pub use origin::Since;
+pub use session::{Entry, Reading, Writing};
 use source::Source;
 pub(crate) use target::Target;
+
+/// How long to wait for another process that moves the same account.
+const ADOPT_POLL: Duration = Duration::from_millis(100);
 
 /// Something that the owner should know: a file that was left out, or a value that Baileys cannot use.
 #[derive(Clone, Debug, Default)]
@@ -65,10 +76,36 @@ pub struct Plan {
     pub to: PathBuf,
     /// The target's format; `None` is the other one than the source's.
     pub format: Option<Format>,
+    /// What the source is read as; `None` when it holds one format alone.
+    pub source_format: Option<Format>,
     /// Read every value back and compare it.
     pub verify: bool,
+    /// Leave key files out that are not JSON.
+    pub skip_corrupt: bool,
+    /// Rename the source afterwards.
+    pub retire: bool,
     /// Take the source's lock, so that nobody writes it meanwhile. Without it a copy of one moment is made.
     pub lock_source: bool,
+    /// The caller's end.
+    pub control: Control,
+}
+
+impl Plan {
+    /// Everything from one folder to another, verified, the source under its lock and left where it is.
+    #[must_use]
+    pub fn new(from: &Path, to: &Path) -> Self {
+        Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            format: None,
+            source_format: None,
+            verify: true,
+            skip_corrupt: false,
+            retire: false,
+            lock_source: true,
+            control: Control::default(),
+        }
+    }
 }
 
 /// What a migration did.
@@ -80,6 +117,8 @@ pub struct Report {
     pub verified: bool,
     /// What was left alone.
     pub remarks: Vec<Remark>,
+    /// Where the source is now, if it was renamed.
+    pub retired: Option<String>,
     /// Of all values and the credentials.
     pub bytes: u64,
     /// From the call to the end.
@@ -94,29 +133,36 @@ pub struct Report {
 ///
 /// # Errors
 /// `Corrupt` (all bad files in one error, or a copy that differs), `Exists`, `Locked`, `WrongFormat`, `Changed`,
-/// `Incomplete` (of the source), `Io`, `Full`. The target does not open then, or was not touched.
+/// `Incomplete` (of the source), `Aborted`, `Io`, `Full`. The target does not open then, or was not touched.
 pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-    let (looked, path, from) = (fs.clone(), plan.from.clone(), plan.from.clone());
+    check_closed(&fs, &plan.from, plan.lock_source).await?;
+    run(Lane::Move, move || migrate_on(fs.as_ref(), &plan)).await?
+}
+
+/// A native store that this process has open is moved by its handle.
+async fn check_closed(fs: &Arc<dyn Fs>, from: &Path, lock_source: bool) -> Result<()> {
+    let (fs, path) = (fs.clone(), from.to_owned());
     let id = run(Lane::Move, move || {
-        Folder::open(looked.as_ref(), &path, &Listeners::default())
-            .map(|folder| folder.map(|folder| folder.id))
+        Folder::open(fs.as_ref(), &path, &Listeners::default()).map(|folder| folder.map(|folder| folder.id))
     })
     .await??;
     let open = match id {
         Some(id) => registry::open_store(id).await.and_then(|store| store.format()),
         None => None,
     };
-    if let Some(open) = open.filter(|format| plan.lock_source && *format == Format::Native) {
-        let (path, format) = (from.display(), open.name());
-        return Err(Error::new(
-            Code::Locked,
-            format!("{path} is open in this process as {format}: close its handles before it is moved"),
-        )
-        .at(&from)
-        .with(|details| details.pid = Some(std::process::id())));
+    match open {
+        Some(open @ Format::Native) if lock_source => {
+            let (path, format) = (from.display(), open.name());
+            let message = format!(
+                "{path} is open in this process as {format}: close its handles before it is moved, or hand one of them in"
+            );
+            Err(Error::new(Code::Locked, message)
+                .at(from)
+                .with(|details| details.pid = Some(std::process::id())))
+        }
+        _ => Ok(()),
     }
-    run(Lane::Move, move || migrate_on(fs.as_ref(), &plan)).await?
 }
 
 /// The same, blocking, on any file system.
@@ -130,52 +176,178 @@ pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
 /// The same out of a folder that is held, whatever its path leads to by now.
 pub(crate) fn migrate_held(fs: &dyn Fs, folder: &Arc<Folder>, plan: &Plan) -> Result<Report> {
     let started = Instant::now();
-    let Plan { from, to, verify, .. } = plan;
+    let Plan { from, to, verify, control, .. } = plan;
     check_apart(fs, from, to)?;
-    let source = Source::open(folder.clone(), plan.lock_source)?;
-    source.check()?;
+    let mut source = Source::open(folder.clone(), plan)?;
     let format = plan.format.unwrap_or(match source.format() {
         Format::MultiFile => Format::Native,
         Format::Native => Format::MultiFile,
     });
     let target = Target::begin(fs, to, format, source.creds())?;
-    let mut counts = BTreeMap::new();
-    let mut bytes = length(&source.creds().text);
-    let mut remarks = source.remarks();
-    let mut writer = target.writer()?;
-    source.for_each(&mut |key, value| {
-        let counted = known_type(&key.stem).map_or("unknown", |_| key.key_type.as_str());
-        *counts.entry(counted.to_owned()).or_insert(0) += 1;
-        bytes += length(&value.text);
-        remarks.extend(unusable(&key.key_type, &value.text).map(|fault| Remark::unusable(&key, fault)));
-        writer.put(key, value)
-    })?;
-    writer.finish()?;
-    if *verify {
-        let copy = target.read_back()?;
-        let mut moved = 0;
-        source.for_each(&mut |key, value| {
-            moved += 1;
-            match copy.get(&key)? {
-                Some(text) if *text == *value.text => Ok(()),
-                _ => Err(differs(to, &key.file_name())),
-            }
-        })?;
-        if moved != copy.len() {
-            return Err(differs(to, "the number of keys"));
+    let moved = copy(&mut source, &target, plan).and_then(|moved| {
+        control.begin(Phase::Publish, 0).end();
+        control.check().map(|()| moved)
+    });
+    let Moved { counts, bytes, mut remarks } = match moved {
+        Ok(moved) => moved,
+        Err(error) => {
+            target.abandon(fs);
+            return Err(error);
         }
-    }
-    source.check_unchanged()?;
+    };
     target.publish(source.creds())?;
+    let retired = if plan.retire { retire(fs, from, &mut remarks) } else { None };
     Ok(Report {
         counts,
         verified: *verify,
         remarks,
+        retired,
         bytes,
         duration: started.elapsed(),
         from: (source.format(), from.display().to_string()),
         to: (format, to.display().to_string()),
     })
+}
+
+/// What was copied.
+#[derive(Default)]
+struct Moved {
+    counts: BTreeMap<String, u32>,
+    bytes: u64,
+    remarks: Vec<Remark>,
+}
+
+impl Moved {
+    fn count(&mut self, key: &Key, text: &[u8], fault: Option<Unusable>) {
+        let counted = known_type(&key.stem).map_or("unknown", |_| key.key_type.as_str());
+        *self.counts.entry(counted.to_owned()).or_insert(0) += 1;
+        self.bytes += length(text);
+        self.remarks.extend(fault.map(|fault| Remark::unusable(key, fault)));
+    }
+}
+
+/// Everything but the credentials, on disk, compared.
+fn copy(source: &mut Source, target: &Target, plan: &Plan) -> Result<Moved> {
+    let mut moved = Moved { bytes: length(&source.creds().text), ..Moved::default() };
+    let mut writer = target.writer()?;
+    let mut step = plan.control.begin(Phase::Copy, source.len());
+    source.read(0, usize::MAX, &mut |key, value, fault| {
+        step.advance(length(&value.text))?;
+        moved.count(key, &value.text, fault);
+        writer.put(key.clone(), value)
+    })?;
+    step.end();
+    let origin = match source.format() {
+        Format::MultiFile => Some(source.origin()?),
+        Format::Native => source.own_origin()?,
+    };
+    writer.finish(origin.as_ref())?;
+    if plan.verify {
+        let copy = target.read_back()?;
+        let mut step = plan.control.begin(Phase::Verify, copy.len());
+        let same = |key: &Key, hash: &[u8; 32]| {
+            if copy.has(key, hash)? { Ok(()) } else { Err(differs(&plan.to, &key.file_name())) }
+        };
+        let read = source.compare(same, || step.advance(0))?;
+        if read != copy.len() {
+            return Err(differs(&plan.to, "the number of keys"));
+        }
+        step.end();
+    }
+    source.check_unchanged()?;
+    moved.remarks.splice(..0, source.remarks());
+    Ok(moved)
+}
+
+/// Renames the source, so that old code cannot go on with it; says where it is.
+fn retire(fs: &dyn Fs, from: &Path, remarks: &mut Vec<Remark>) -> Option<String> {
+    match rename_aside(fs, from) {
+        Ok(path) => Some(path.display().to_string()),
+        Err(error) => {
+            remarks.push(origin::retire_failed(from, &error.to_string()));
+            None
+        }
+    }
+}
+
+fn rename_aside(fs: &dyn Fs, from: &Path) -> io::Result<PathBuf> {
+    let parent = from.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = from.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
+    let dir = fs.open_dir(parent)?;
+    let mut retired = format!("{name}.migrated");
+    let mut number = 2;
+    while dir.stat_name(&retired)?.is_some() {
+        retired = format!("{name}.migrated-{number}");
+        number += 1;
+    }
+    dir.rename(name, &retired)?;
+    // Where that does not come to the disk, the source is back under its name: a later start says so.
+    let _ = sync_dir(dir.as_ref());
+    Ok(parent.join(retired))
+}
+
+/// What became of a source on the way to a store that is being opened.
+#[derive(Debug)]
+pub enum Adopted {
+    /// There is nothing to move.
+    Nothing,
+    /// It was moved just now.
+    Moved(Box<Report>),
+    /// It was moved before, and is still there.
+    Since(Since),
+}
+
+/// Moves an account to a native folder that has none yet, and retires the source; where it was moved before, looks
+/// whether the source was used again since. Waits for another process that does the same, until `deadline`.
+///
+/// # Errors
+/// As [`migrate`]; `Diverged`.
+pub async fn adopt(from: PathBuf, to: PathBuf, deadline: Instant) -> Result<Adopted> {
+    loop {
+        let (source, target) = (from.clone(), to.clone());
+        let stored = run(Lane::Move, move || stored_before(&DiskFs, &source, &target)).await??;
+        if let Some(adopted) = stored {
+            return Ok(adopted);
+        }
+        let plan = Plan { format: Some(Format::Native), retire: true, ..Plan::new(&from, &to) };
+        match migrate(plan).await {
+            Ok(report) => return Ok(Adopted::Moved(Box::new(report))),
+            // Another process does it, and will be ready soon, or has it in use.
+            Err(error)
+                if matches!(error.code(), Code::Locked | Code::Exists | Code::Io | Code::Changed)
+                    && Instant::now() < deadline =>
+            {
+                let moved = run(Lane::Move, {
+                    let (source, target) = (from.clone(), to.clone());
+                    move || stored_before(&DiskFs, &source, &target)
+                })
+                .await??;
+                if moved.is_none() && error.code() != Code::Locked {
+                    return Err(error);
+                }
+                tokio::time::sleep(ADOPT_POLL).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// `None` when the target has no account and the source has one.
+fn stored_before(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Option<Adopted>> {
+    let Some(source) = Folder::open(fs, from, &Listeners::default())? else {
+        return Ok(Some(Adopted::Nothing));
+    };
+    let found = Survey::of(&source)?;
+    if !found.creds && found.creds_companions.is_empty() {
+        return Ok(Some(Adopted::Nothing));
+    }
+    check_apart(fs, from, to)?;
+    let Some(target) = Folder::open(fs, to, &Listeners::default())? else { return Ok(None) };
+    let survey = Survey::of(&target)?;
+    if !survey.creds && survey.creds_companions.is_empty() {
+        return Ok(None);
+    }
+    origin::since(fs, &source, &target).map(|since| Some(Adopted::Since(since)))
 }
 
 /// A target that is its source, or lies in it, would change it.

@@ -1,20 +1,24 @@
-//! Where an account comes from: read, never changed.
+//! Where an account comes from: read once, never changed.
 
 use std::sync::Arc;
 
 use auth_log::fs::Kind;
 use auth_log::{Lock, Reader};
+use sha2::{Digest, Sha256};
 
-use super::Remark;
-use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge_surveyed, lock_store, log_error};
+use super::origin::Origin;
+use super::waves::in_waves;
+use super::{Plan, Remark};
+use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge_as, lock_store, log_error};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::folder::{CREDS, Folder, Stamp, Stored, Survey, no_account};
 use crate::keys::Key;
+use crate::usable::{Unusable, unusable};
 use crate::value::Value;
 
 /// The account that is moved.
-pub(super) struct Source {
+pub struct Source {
     folder: Arc<Folder>,
     format: Format,
     creds: Creds,
@@ -22,39 +26,73 @@ pub(super) struct Source {
     healed: Option<String>,
     creds_stamp: Option<Stamp>,
     survey: Survey,
-    keys: Keys,
+    /// By stem.
+    keys: Vec<Key>,
+    /// What was read under each key, as far as it was read.
+    seen: Vec<Option<Seen>>,
+    log: Option<Reader>,
     /// Held as long as it is read.
     lock: Option<Lock>,
+    skip_corrupt: bool,
+    corrupt: Vec<Key>,
 }
 
-enum Keys {
-    /// Each with what its file was when it was first looked at.
-    Files(Vec<(Key, Stamp)>),
-    Log(Box<Reader>),
+/// Takes a key, its value, and what Baileys could not use in that.
+pub type Visit<'a> = dyn FnMut(&Key, Value, Option<Unusable>) -> Result<()> + 'a;
+
+/// What a key was when it was read.
+#[derive(Clone, Copy)]
+struct Seen {
+    stamp: Option<Stamp>,
+    hash: [u8; 32],
+}
+
+/// What is found under a key.
+enum Found {
+    Value(Value, Option<Stamp>),
+    Corrupt,
+    /// A folder that is named like a key file, or half of a file that never came to be.
+    Nothing,
 }
 
 impl Source {
     /// Judges the folder and takes in what is in it.
-    pub fn open(folder: Arc<Folder>, take_lock: bool) -> Result<Self> {
+    pub fn open(folder: Arc<Folder>, plan: &Plan) -> Result<Self> {
         let survey = Survey::of(&folder)?;
-        let format = if survey.logs.is_empty() { Format::MultiFile } else { Format::Native };
-        let lock = match format {
-            Format::MultiFile => None,
-            Format::Native if take_lock => lock(&folder)?,
-            Format::Native => None,
-        };
+        let format = format_of(&folder, &survey, plan.source_format)?;
+        let native = format == Format::Native;
+        let lock = if native && plan.lock_source { lock(&folder)? } else { None };
         let creds_stamp = folder.stat(CREDS)?.map(Stamp::from);
-        let Judged { creds, healed, survey } = judge_surveyed(&folder, survey, format, false)?;
+        // The other format's files are not looked at, when it is said which one it is.
+        let said = plan.source_format.is_some();
+        let Judged { creds, healed, mut survey } = judge_as(&folder, survey, format, said)?;
         let creds = creds.ok_or_else(|| no_account(&folder.path))?;
-        let keys = match format {
-            Format::MultiFile => Keys::Files(stamped(&folder, &survey)?),
-            Format::Native => {
-                let reader =
-                    Reader::open(folder.dir.as_ref()).map_err(|error| log_error(error, &folder.path))?;
-                Keys::Log(Box::new(reader.ok_or_else(|| changed(&folder, "the log"))?))
-            }
+        let (log, keys) = if native {
+            let reader = Reader::open(folder.dir.as_ref()).map_err(|error| log_error(error, &folder.path))?;
+            let reader = reader.ok_or_else(|| changed(&folder, "the log"))?;
+            let keys = labelled(&reader, &folder)?;
+            let left = survey.keys.drain(..).map(|key| key.file_name());
+            survey.foreign.extend(left);
+            (Some(reader), keys)
+        } else {
+            (None, key_files(&survey))
         };
-        Ok(Self { folder, format, creds, healed, creds_stamp, survey, keys, lock })
+        let seen = vec![None; keys.len()];
+        let (skip_corrupt, corrupt) = (plan.skip_corrupt, Vec::new());
+        Ok(Self {
+            folder,
+            format,
+            creds,
+            healed,
+            creds_stamp,
+            survey,
+            keys,
+            seen,
+            log,
+            lock,
+            skip_corrupt,
+            corrupt,
+        })
     }
 
     pub fn format(&self) -> Format {
@@ -65,123 +103,213 @@ impl Source {
         &self.creds
     }
 
-    /// Reads everything once, so that a source that cannot be moved is found before a target is made.
-    pub fn check(&self) -> Result<()> {
-        let Keys::Files(keys) = &self.keys else { return self.for_each(&mut |_, _| Ok(())) };
-        let mut bad = Vec::new();
-        for (key, stamp) in keys {
-            if self.read_file(key, *stamp)?.is_none() {
-                bad.push(key.file_name());
+    /// How many keys there are, about: what turns out to be none is among them.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Every key with its value, by stem, and what Baileys could not use in it; from the `first` on, so many.
+    ///
+    /// # Errors
+    /// `Corrupt` with all bad files in one error, after all were read; what `visit` gives.
+    pub fn read(&mut self, first: usize, count: usize, visit: &mut Visit<'_>) -> Result<()> {
+        let keys = self.keys.get(first..).unwrap_or_default();
+        let keys = keys.get(..count).unwrap_or(keys);
+        let find = |key: &Key| {
+            self.find(key).map(|found| match &found {
+                Found::Value(value, _) => {
+                    let fault = unusable(&key.key_type, &value.text);
+                    (Sha256::digest(&value.text).into(), fault, found)
+                }
+                Found::Corrupt | Found::Nothing => ([0; 32], None, found),
+            })
+        };
+        let (mut seen, mut corrupt) = (Vec::with_capacity(keys.len()), Vec::new());
+        in_waves(keys, find, |place, found| {
+            let Some(key) = keys.get(place) else { return Ok(()) };
+            let (hash, fault, found) = found?;
+            seen.push(None);
+            match found {
+                Found::Nothing => {}
+                Found::Corrupt => corrupt.push(key.clone()),
+                // Nothing is moved: the rest is only looked at, so that all that is bad is in one error.
+                Found::Value(..) if !corrupt.is_empty() && !self.skip_corrupt => {}
+                Found::Value(value, stamp) => {
+                    if let Some(last) = seen.last_mut() {
+                        *last = Some(Seen { stamp, hash });
+                    }
+                    visit(key, value, fault)?;
+                }
             }
+            Ok(())
+        })?;
+        self.seen.splice(first..first + seen.len(), seen);
+        self.corrupt.extend(corrupt);
+        if self.skip_corrupt || self.corrupt.is_empty() { Ok(()) } else { Err(self.corrupt_error()) }
+    }
+
+    fn find(&self, key: &Key) -> Result<Found> {
+        let name = key.file_name();
+        if let Some(log) = &self.log {
+            let found = log.get(key.stem.as_bytes()).map_err(|error| log_error(error, &self.folder.path))?;
+            let found = found.ok_or_else(|| changed(&self.folder, &name))?;
+            let plain = found.flags & FLAG_PLAIN != 0;
+            return Ok(Found::Value(Value { text: found.bytes.into(), plain }, None));
         }
-        let Some(first) = bad.first() else { return Ok(()) };
-        let path = self.folder.path_of(first);
-        let (count, list) = (bad.len(), bad.join(", "));
-        Err(Error::new(
+        match self.folder.read_key(key) {
+            Ok(Stored::Missing) => Ok(Found::Nothing),
+            Ok(Stored::Whole(value, stamp) | Stored::Healed { value, stamp, .. }) => {
+                Ok(Found::Value(value, Some(stamp)))
+            }
+            Ok(Stored::Torn { .. }) => Ok(Found::Corrupt),
+            // A folder that is named like a key file is somebody else's.
+            Err(_) if matches!(self.folder.stat(&name), Ok(Some(stat)) if stat.kind == Kind::Dir) => {
+                Ok(Found::Nothing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn corrupt_error(&self) -> Error {
+        let names: Vec<String> = self.corrupt.iter().map(Key::file_name).collect();
+        let (count, list) = (names.len(), names.join(", "));
+        let path = self.folder.path_of(names.first().map_or("", String::as_str));
+        let folder = self.folder.path.display();
+        Error::new(
             Code::Corrupt,
             format!(
-                "{count} of the key files in {} are not whole JSON: {list}. Nothing was moved. To Baileys they count as \
-                 missing already, and Signal makes such keys anew: remove them (an app-state-sync-key cannot be made \
-                 anew: look for a copy), and run the migration again",
-                self.folder.path.display()
+                "{count} of the key files in {folder} are not whole JSON: {list}. Nothing was moved. To Baileys they count \
+                 as missing already, and Signal makes such keys anew (not an app-state-sync-key: look for a copy): remove \
+                 them and run the migration again, or run it with skipCorrupt: true"
             ),
         )
-        .at(&path))
+        .at(&path)
     }
 
-    /// Every key with its value.
-    pub fn for_each(&self, visit: &mut dyn FnMut(Key, Value) -> Result<()>) -> Result<()> {
-        match &self.keys {
-            Keys::Files(keys) => {
-                for (key, stamp) in keys {
-                    let value = self.read_file(key, *stamp)?;
-                    visit(key.clone(), value.ok_or_else(|| changed(&self.folder, &key.file_name()))?)?;
-                }
-            }
-            Keys::Log(reader) => {
-                for key in labelled(reader, &self.folder)? {
-                    let found = reader
-                        .get(key.stem.as_bytes())
-                        .map_err(|error| log_error(error, &self.folder.path))?;
-                    let found = found.ok_or_else(|| changed(&self.folder, &key.file_name()))?;
-                    let plain = found.flags & FLAG_PLAIN != 0;
-                    visit(key, Value { text: found.bytes.into(), plain })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The value of a key file, or what stands in for it; `None` when it is not JSON.
-    fn read_file(&self, key: &Key, stamp: Stamp) -> Result<Option<Value>> {
-        let (value, seen) = match self.folder.read_key(key)? {
-            Stored::Missing => return Err(changed(&self.folder, &key.file_name())),
-            Stored::Whole(value, stamp) | Stored::Healed { value, stamp, .. } => (Some(value), stamp),
-            Stored::Torn { stamp, .. } => (None, stamp),
-        };
-        if seen == stamp { Ok(value) } else { Err(changed(&self.folder, &key.file_name())) }
+    /// Compares what was read with a copy of it; gives the number of keys.
+    ///
+    /// # Errors
+    /// What `compare` gives, of a key and the SHA-256 of its value; what `done` gives, after each.
+    pub fn compare(
+        &self,
+        compare: impl Fn(&Key, &[u8; 32]) -> Result<()> + Sync,
+        mut done: impl FnMut() -> Result<()>,
+    ) -> Result<usize> {
+        let read = self.keys.iter().zip(&self.seen).filter_map(|(key, seen)| Some((key, seen.as_ref()?)));
+        let read: Vec<(&Key, &Seen)> = read.collect();
+        in_waves(&read, |(key, seen)| compare(key, &seen.hash), |_, same| same.and_then(|()| done()))?;
+        Ok(read.len())
     }
 
     /// Nothing was written to the source since it was opened.
+    ///
+    /// # Errors
+    /// `Changed`.
     pub fn check_unchanged(&self) -> Result<()> {
         // A log beside its owner is read after the credentials: it has all that was set before they were saved, and
         // that is as good a moment as any.
-        if matches!(self.keys, Keys::Log(_)) && self.lock.is_none() {
+        if self.log.is_some() && self.lock.is_none() {
             return Ok(());
         }
         if self.folder.stat(CREDS)?.map(Stamp::from) != self.creds_stamp {
             return Err(changed(&self.folder, CREDS));
         }
-        if let Keys::Files(keys) = &self.keys {
-            let now = stamped(&self.folder, &Survey::of(&self.folder)?)?;
-            let differs = keys.iter().zip(&now).find(|(before, now)| before != now);
-            if let Some(((key, _), _)) = differs {
-                return Err(changed(&self.folder, &key.file_name()));
-            }
-            if now.len() != keys.len() {
-                return Err(changed(&self.folder, "the number of key files"));
-            }
+        if self.log.is_some() {
+            return Ok(());
         }
-        Ok(())
+        if key_files(&Survey::of(&self.folder)?) != self.keys {
+            return Err(changed(&self.folder, "the number of key files"));
+        }
+        let read: Vec<(&Key, Stamp)> = self
+            .keys
+            .iter()
+            .zip(&self.seen)
+            .filter_map(|(key, seen)| Some((key, seen.as_ref()?.stamp?)))
+            .collect();
+        let now = |(key, _): &(&Key, Stamp)| match self.folder.stat(&key.file_name())? {
+            Some(stat) => Ok(Some(Stamp::from(stat))),
+            // What stands in for it was read.
+            None => match self.folder.read_key(key)? {
+                Stored::Whole(_, stamp) | Stored::Healed { stamp, .. } => Ok(Some(stamp)),
+                Stored::Missing | Stored::Torn { .. } => Ok(None),
+            },
+        };
+        in_waves(&read, now, |place, now: Result<Option<Stamp>>| match read.get(place) {
+            Some((key, before)) if now? != Some(*before) => Err(changed(&self.folder, &key.file_name())),
+            _ => Ok(()),
+        })
+    }
+
+    /// What is to be remembered of a source that was read whole, in the target's log.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn origin(&self) -> Result<Origin> {
+        let mut all = Sha256::new();
+        all.update(self.creds.summary.hash);
+        for (key, seen) in self.keys.iter().zip(&self.seen) {
+            all.update(key.stem.as_bytes());
+            all.update([0]);
+            all.update(seen.map_or([0; 32], |seen| seen.hash));
+        }
+        Origin::now(&self.folder, all.finalize().into())
+    }
+
+    /// The record of where a native source itself came from.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn own_origin(&self) -> Result<Option<Origin>> {
+        match &self.log {
+            Some(log) => Origin::read(log).map_err(|error| log_error(error, &self.folder.path)),
+            None => Ok(None),
+        }
     }
 
     /// What is left where it is.
     pub fn remarks(&self) -> Vec<Remark> {
         let Survey { foreign, creds_companions, key_companions, .. } = &self.survey;
+        let at = |name: &str| Some(self.folder.path_of(name).display().to_string());
         let healed = self.healed.iter().map(|message| Remark {
-            path: Some(self.folder.path_of(CREDS).display().to_string()),
+            path: at(CREDS),
             message: message.clone(),
             ..Remark::default()
         });
         let left = foreign.iter().chain(creds_companions).chain(key_companions).map(|name| Remark {
-            path: Some(self.folder.path_of(name).display().to_string()),
+            path: at(name),
             message: "is not part of the account, and stays where it is".to_owned(),
             ..Remark::default()
         });
-        healed.chain(left).collect()
+        let skipped = self.corrupt.iter().map(|key| Remark {
+            path: at(&key.file_name()),
+            key_type: Some(key.key_type.clone()),
+            id: Some(key.id.clone()),
+            message: "is not whole JSON, and was left out".to_owned(),
+            ..Remark::default()
+        });
+        healed.chain(left).chain(skipped).collect()
     }
 }
 
-/// The key files, by stem, each with its stamp.
-fn stamped(folder: &Folder, survey: &Survey) -> Result<Vec<(Key, Stamp)>> {
-    let mut files = Vec::with_capacity(survey.keys.len() + survey.unknown_keys.len());
-    for key in survey.keys.iter().chain(&survey.unknown_keys) {
-        let name = key.file_name();
-        match folder.stat(&name)? {
-            // A folder that is named like a key file is somebody else's.
-            Some(stat) if stat.kind == Kind::Dir => {}
-            Some(stat) => files.push((key.clone(), stat.into())),
-            // Only what was about to become it is there; half of that is nothing.
-            None => match folder.read_key(key)? {
-                Stored::Missing => {}
-                Stored::Whole(_, stamp) | Stored::Healed { stamp, .. } | Stored::Torn { stamp, .. } => {
-                    files.push((key.clone(), stamp));
-                }
-            },
-        }
-    }
-    files.sort_by(|(a, _), (b, _)| a.stem.cmp(&b.stem));
-    Ok(files)
+/// What a folder is read as.
+fn format_of(folder: &Folder, survey: &Survey, said: Option<Format>) -> Result<Format> {
+    let has_log = !survey.logs.is_empty();
+    let missing = match said {
+        None => return Ok(if has_log { Format::Native } else { Format::MultiFile }),
+        Some(Format::Native) if !has_log => "a log",
+        Some(Format::MultiFile) if has_log && survey.keys.is_empty() => "key files",
+        Some(said) => return Ok(said),
+    };
+    let path = folder.path.display();
+    let message = format!("{path} has not got {missing}, as sourceFormat says: leave that option out");
+    Err(Error::new(Code::WrongFormat, message).at(&folder.path))
+}
+
+/// The key files, by stem.
+fn key_files(survey: &Survey) -> Vec<Key> {
+    let mut keys: Vec<Key> = survey.keys.iter().chain(&survey.unknown_keys).cloned().collect();
+    keys.sort_by(|a, b| a.stem.cmp(&b.stem));
+    keys
 }
 
 /// The keys of a log, by stem.
@@ -199,6 +327,7 @@ fn labelled(reader: &Reader, folder: &Folder) -> Result<Vec<Key>> {
         let message = format!("the log has a key that is none of ours: {odd:?}; nothing was moved");
         return Err(Error::new(Code::Corrupt, message).at(&folder.path));
     }
+    keys.retain(|key| !key.is_ours());
     keys.sort_by(|a, b| a.stem.cmp(&b.stem));
     Ok(keys)
 }

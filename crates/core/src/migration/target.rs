@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use auth_log::fs::{File, Fs, errno_name, write_all};
 use auth_log::{Change, Lock, Log, Reader};
+use sha2::{Digest, Sha256};
 
 use super::marker_text;
+use super::origin::{self, Origin};
 use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error, shell_quoted};
 use crate::creds::{Creds, random};
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, Reach, Survey, read_creds};
 use crate::keys::Key;
+use crate::maintenance::remove_folder;
 use crate::value::Value;
 
 /// How often a marker that was removed meanwhile is made again.
@@ -67,35 +70,37 @@ impl Target {
     }
 
     /// Takes keys.
-    pub fn writer(&self) -> Result<Writer<'_>> {
+    pub fn writer(&self) -> Result<Writer> {
         let kind = match self.format {
             Format::MultiFile => Kind::Files,
             Format::Native => {
-                let (log, _) =
-                    Log::open(self.folder.dir.clone(), random()?).map_err(|error| self.error(error))?;
+                let (log, _) = Log::open(self.folder.dir.clone(), random()?)
+                    .map_err(|error| failed(&self.folder, error))?;
                 Kind::Log { log: Box::new(log), waiting: Vec::new(), bytes: 0 }
             }
         };
-        Ok(Writer { target: self, kind })
+        Ok(Writer { folder: self.folder.clone(), kind })
     }
 
     /// What was written, read anew.
-    pub fn read_back(&self) -> Result<Copy<'_>> {
+    pub fn read_back(&self) -> Result<Copy> {
         let log = match self.format {
             Format::MultiFile => None,
             Format::Native => {
-                let reader = Reader::open(self.folder.dir.as_ref()).map_err(|error| self.error(error))?;
+                let reader =
+                    Reader::open(self.folder.dir.as_ref()).map_err(|error| failed(&self.folder, error))?;
                 Some(reader.ok_or_else(|| Error::internal("the log that was just written is missing"))?)
             }
         };
         let count = match &log {
-            Some(log) => log.len(),
+            // A record of our own is no key.
+            Some(log) => log.len() - usize::from(has_origin(log)),
             None => {
                 let survey = Survey::of(&self.folder)?;
                 survey.keys.len() + survey.unknown_keys.len()
             }
         };
-        Ok(Copy { target: self, log, count })
+        Ok(Copy { folder: self.folder.clone(), log, count })
     }
 
     /// Writes the credentials, and takes the marker away: from here on the account opens.
@@ -105,15 +110,35 @@ impl Target {
         self.folder.sync()
     }
 
-    fn error(&self, error: auth_log::Error) -> Error {
-        // Whatever became of it: a target that is not published does not open.
-        log_error(error, &self.folder.path).with(|details| details.outcome_unknown = false)
+    /// Takes back what was made, as far as that goes: the marker last, so that what stays does not open.
+    pub fn abandon(self, fs: &dyn Fs) {
+        let Self { folder, _marker: marker, _lock: lock, .. } = self;
+        let removed = Survey::of(&folder).and_then(|survey| {
+            remove_remains(&folder, &survey)?;
+            if lock.is_some() {
+                folder.remove(auth_log::format::LOCK)?;
+            }
+            folder.remove(MARKER)
+        });
+        drop((marker, lock));
+        if removed.is_ok() {
+            remove_folder(fs, &folder);
+        }
     }
 }
 
+fn failed(folder: &Folder, error: auth_log::Error) -> Error {
+    // Whatever became of it: a target that is not published does not open.
+    log_error(error, &folder.path).with(|details| details.outcome_unknown = false)
+}
+
+fn has_origin(log: &Reader) -> bool {
+    matches!(log.get(Key::origin().stem.as_bytes()), Ok(Some(_)))
+}
+
 /// Takes the keys of a target.
-pub(crate) struct Writer<'a> {
-    target: &'a Target,
+pub(crate) struct Writer {
+    folder: Arc<Folder>,
     kind: Kind,
 }
 
@@ -122,27 +147,27 @@ enum Kind {
     Log { log: Box<Log>, waiting: Vec<(Key, Value)>, bytes: usize },
 }
 
-impl Writer<'_> {
+impl Writer {
     pub fn put(&mut self, key: Key, value: Value) -> Result<()> {
         match &mut self.kind {
-            Kind::Files => write_new(&self.target.folder, &key, &value),
+            Kind::Files => write_new(&self.folder, &key, &value),
             Kind::Log { log, waiting, bytes } => {
                 *bytes += value.text.len();
                 waiting.push((key, value));
                 if *bytes >= FRAME_BYTES {
                     *bytes = 0;
-                    append(log, waiting).map_err(|error| self.target.error(error))?;
+                    append(log, waiting).map_err(|error| failed(&self.folder, error))?;
                 }
                 Ok(())
             }
         }
     }
 
-    /// One sync of all keys.
-    pub fn finish(mut self) -> Result<()> {
+    /// One sync of all keys; a log remembers where they came from.
+    pub fn finish(mut self, origin: Option<&Origin>) -> Result<()> {
         match &mut self.kind {
             Kind::Files => {
-                let folder = &self.target.folder;
+                let folder = &self.folder;
                 folder
                     .dir
                     .sync_all()
@@ -150,9 +175,16 @@ impl Writer<'_> {
                 folder.sync()
             }
             Kind::Log { log, waiting, .. } => append(log, waiting)
+                .and_then(|()| match origin {
+                    None => Ok(()),
+                    Some(origin) => {
+                        let (key, text) = (Key::origin(), origin.text());
+                        log.append(&[origin::put(&key, &key.label(), &text)])
+                    }
+                })
                 .and_then(|()| log.sync())
                 .and_then(|()| log.close())
-                .map_err(|error| self.target.error(error)),
+                .map_err(|error| failed(&self.folder, error)),
         }
     }
 }
@@ -191,24 +223,29 @@ fn write_new(folder: &Folder, key: &Key, value: &Value) -> Result<()> {
 }
 
 /// What was written to a target.
-pub(crate) struct Copy<'a> {
-    target: &'a Target,
+pub(crate) struct Copy {
+    folder: Arc<Folder>,
     log: Option<Reader>,
     count: usize,
 }
 
-impl Copy<'_> {
+impl Copy {
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Whether a value is there, and is this one.
+    pub fn has(&self, key: &Key, hash: &[u8; 32]) -> Result<bool> {
+        Ok(self.get(key)?.is_some_and(|text| Sha256::digest(&text)[..] == hash[..]))
     }
 
     pub fn get(&self, key: &Key) -> Result<Option<Vec<u8>>> {
         match &self.log {
             Some(log) => {
-                let found = log.get(key.stem.as_bytes()).map_err(|error| self.target.error(error))?;
+                let found = log.get(key.stem.as_bytes()).map_err(|error| failed(&self.folder, error))?;
                 Ok(found.map(|value| value.bytes))
             }
-            None => Ok(self.target.folder.read(&key.file_name())?.map(|(text, _)| text)),
+            None => Ok(self.folder.read(&key.file_name())?.map(|(text, _)| text)),
         }
     }
 }

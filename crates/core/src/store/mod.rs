@@ -274,6 +274,14 @@ impl Store {
         receive.await.unwrap_or_else(|_| Err(Error::internal("a delete without an answer")))
     }
 
+    /// Whether credentials are stored.
+    ///
+    /// # Errors
+    /// What loading them says.
+    pub async fn has_creds(&self) -> Result<bool> {
+        Ok(self.backend()?.load_creds().await?.is_some())
+    }
+
     /// Compacts now, while everything else goes on.
     ///
     /// # Errors

@@ -1,0 +1,285 @@
+'use strict'
+
+const { isDeepStrictEqual } = require('node:util')
+const { resolve } = require('node:path')
+const native = require('./native')
+const { appStateSyncKey } = require('./app-state-sync-key')
+const { identityOf } = require('./creds')
+const { AuthFileCorruptError, AuthStateError, invalidArg, unwrap } = require('./errors')
+const { handleBehind } = require('./handle')
+const { parse, stringify } = require('./json')
+const { KNOWN_TYPES, put } = require('./keys')
+const { checkFolder } = require('./options')
+
+/** Keys that are in memory at a time. */
+const BATCH = 256
+
+/**
+ * Where an account comes from. `path`: a folder, with `handle` of one that this process has open. `open` gives what is
+ * read: `creds` (text), `format`, `total` (0: not known), `batches()`, `end()`, `retire()`.
+ */
+function sourceOf(from) {
+  if (typeof from === 'string') return folderSource(resolve(checkFolder(from, "option 'from'")))
+  const account = handleBehind(from)
+  if (account?.path !== undefined) {
+    return { ...folderSource(account.path), handle: account.handle, settle: async () => account.listener.unwrap(await native.settleAccount(account.handle)) }
+  }
+  const state = typeof from?.state === 'object' && from.state !== null ? from.state : from
+  if (typeof state !== 'object' || state === null || typeof state.creds !== 'object' || state.creds === null) {
+    throw invalidArg("option 'from' must be a folder, a handle, a state, or { creds, keys? }")
+  }
+  const { keys } = state
+  if (typeof keys?.list === 'function') return listedSource(state, account)
+  if (typeof keys?.get === 'function' || typeof keys?.set === 'function') {
+    throw invalidArg("the keys of option 'from' cannot list what they hold (released Baileys' cannot): hand in { creds, keys: { [type]: { [id]: value } } }, or the folder")
+  }
+  if (keys !== undefined && (typeof keys !== 'object' || keys === null)) throw invalidArg("the keys of option 'from' must be { [type]: { [id]: value } }")
+  return plainSource(state)
+}
+
+function folderSource(path) {
+  return {
+    path,
+    async open(options, control) {
+      const begin = async lock => unwrap(await native.readFolder(path, { ...options, lock }, control))
+      const { reading, creds, format, total } = await begin(options.lock)
+      let used = false
+      async function* batches() {
+        // The second time it is read anew, under the lock of the first; what changed meanwhile is seen at its end.
+        const again = used ? (await begin(false)).reading : reading
+        used = true
+        for (;;) {
+          const batch = unwrap(await native.readEntries(again, BATCH))
+          if (batch == null) return
+          if (batch.ids.length > 0) yield batch
+        }
+      }
+      const end = async () => unwrap(await native.endReading(reading))
+      return { creds, format, total, batches, end, retire: async () => unwrap(await native.retireSource(reading)) }
+    }
+  }
+}
+
+/** Anything whose keys list, asked for every type that is known. */
+function listedSource({ creds, keys }, account) {
+  return {
+    async open() {
+      if (account !== undefined && !unwrap(await native.hasCreds(account.handle))) throw nothingStored()
+      async function* batches() {
+        let batch = emptyBatch()
+        for (const type of KNOWN_TYPES) {
+          for await (const { id, value } of await keys.list(type)) {
+            add(batch, type, id, value)
+            if (batch.ids.length < BATCH) continue
+            yield batch
+            batch = emptyBatch()
+          }
+        }
+        if (batch.ids.length > 0) yield batch
+      }
+      return { creds: stringify(creds, 'creds of the source'), format: account?.format ?? 'other', total: 0, batches, end: async () => [] }
+    }
+  }
+}
+
+function nothingStored() {
+  return new AuthStateError('no account is stored in the source: nothing was moved', { code: 'ERR_AUTH_IO', errno: 'ENOENT' })
+}
+
+function plainSource({ creds, keys = {} }) {
+  // As it is at the call.
+  const whole = emptyBatch()
+  for (const type in keys) {
+    if (keys[type] != null && typeof keys[type] !== 'object') throw invalidArg(`the values of ${type} must be an object: { [id]: value }`)
+    for (const id in keys[type]) if (keys[type][id]) add(whole, type, id, keys[type][id])
+  }
+  const text = stringify(creds, 'creds of the source')
+  return {
+    async open() {
+      async function* batches() {
+        for (let at = 0; at < whole.ids.length; at += BATCH) {
+          const part = list => list.slice(at, at + BATCH)
+          yield { types: part(whole.types), ids: part(whole.ids), texts: part(whole.texts) }
+        }
+      }
+      return { creds: text, format: 'other', total: whole.ids.length, batches, end: async () => [] }
+    }
+  }
+}
+
+const emptyBatch = () => ({ types: [], ids: [], texts: [] })
+
+function add({ types, ids, texts }, type, id, value) {
+  types.push(type)
+  ids.push(String(id))
+  texts.push(stringify(value, `the ${type} ${id} of the source`))
+}
+
+/**
+ * Where an account goes: `begin`, `put` batches (gives warnings), `finish`, `compare` batches, `publish` the
+ * credentials, or `abandon`. `path`: a folder that is made.
+ */
+function targetOf(to) {
+  if (typeof to === 'string') return folderTarget(resolve(checkFolder(to, "option 'to'")))
+  const account = handleBehind(to)
+  if (account !== undefined) return handleTarget(account)
+  const savable = typeof to?.saveCreds === 'function' && typeof to.state?.creds === 'object' && to.state.creds !== null && typeof to.state.keys?.set === 'function'
+  if (!savable) throw invalidArg("option 'to' must be a folder, a handle, or { state, saveCreds }: what cannot save credentials cannot take an account")
+  return foreignTarget(to)
+}
+
+function folderTarget(path) {
+  let writing
+  return {
+    path,
+    format: undefined,
+    async begin({ creds, from, format }) {
+      this.format = format
+      writing = unwrap(await native.writeFolder(from, path, format, creds))
+    },
+    async put(batch) {
+      unwrap(await native.writeEntries(writing, batch))
+      return []
+    },
+    async finish() {
+      unwrap(await native.finishEntries(writing))
+    },
+    async compare({ types, ids, texts }) {
+      const written = unwrap(await native.writtenTexts(writing, types, ids))
+      for (const [i, text] of texts.entries()) if (written[i] !== text) throw differs(types[i], ids[i])
+    },
+    async publish() {
+      unwrap(await native.endWriting(writing, true))
+    },
+    async abandon() {
+      unwrap(await native.endWriting(writing, false))
+    }
+  }
+}
+
+/** One of our own handles: JSON texts as they are. */
+function handleTarget({ handle, state, format, listener }) {
+  const settled = async answer => listener.unwrap(await answer)
+  let text
+  return {
+    format,
+    async begin({ creds }) {
+      text = creds
+      if (await settled(native.hasCreds(handle))) throw taken()
+      await clearIfPossible(state.keys)
+    },
+    async put({ types, ids, texts }) {
+      await settled(native.setKeys(handle, types, ids, texts, identityOf(state.creds)))
+      return []
+    },
+    async finish() {},
+    async compare({ types, ids, texts }) {
+      for (const [type, places] of byType(types)) {
+        const got = await settled(native.getKeys(handle, type, places.map(i => ids[i])))
+        for (const [n, i] of places.entries()) {
+          // A backend of the user's own may write a value in its own way.
+          if (got.texts[n] !== texts[i] && !same(type, got.texts[n], texts[i])) throw differs(type, ids[i])
+        }
+      }
+    },
+    async publish() {
+      await settled(native.saveCreds(handle, text))
+      replace(state.creds, parse(text, false))
+    },
+    async abandon() {}
+  }
+}
+
+/** Anything with Baileys' shape. */
+function foreignTarget({ state, saveCreds }) {
+  let creds
+  const skipped = new Set()
+  return {
+    format: 'other',
+    async begin({ creds: text }) {
+      creds = parse(text, false)
+      // A fresh identity knows neither yet.
+      if (state.creds.me != null || state.creds.account != null) throw taken()
+      await clearIfPossible(state.keys)
+    },
+    async put({ types, ids, texts }) {
+      const data = {}
+      const warnings = []
+      for (const [i, type] of types.entries()) {
+        const value = valueOf(type, texts[i])
+        if (!value) {
+          skipped.add(`${type} ${ids[i]}`)
+          warnings.push({ type, id: ids[i], message: `is ${texts[i]}, which is nothing to a set: it was left out` })
+          continue
+        }
+        if (!Object.hasOwn(data, type)) put(data, type, {})
+        put(data[type], ids[i], value)
+      }
+      await state.keys.set(data)
+      return warnings
+    },
+    async finish() {},
+    async compare({ types, ids, texts }) {
+      if (typeof state.keys.get !== 'function') throw invalidArg("the keys of option 'to' have no get: use verify: false")
+      for (const [type, places] of byType(types)) {
+        const got = await state.keys.get(type, places.map(i => ids[i]))
+        for (const i of places) {
+          if (skipped.has(`${type} ${ids[i]}`)) continue
+          const value = Object.hasOwn(got, ids[i]) ? got[ids[i]] : null
+          if (value == null || !same(type, stringify(value, `the ${type} ${ids[i]}`), texts[i])) throw differs(type, ids[i])
+        }
+      }
+    },
+    async publish() {
+      replace(state.creds, creds)
+      await saveCreds()
+    },
+    async abandon() {}
+  }
+}
+
+/** What lies there without credentials is what an earlier run has left. */
+async function clearIfPossible(keys) {
+  try {
+    await keys.clear?.()
+  } catch (error) {
+    // A custom backend that cannot list cannot clear.
+    if (error?.code !== 'ERR_AUTH_INVALID_ARG') throw error
+  }
+}
+
+function byType(types) {
+  const places = new Map()
+  for (const [i, type] of types.entries()) {
+    if (!places.has(type)) places.set(type, [])
+    places.get(type).push(i)
+  }
+  return places
+}
+
+function valueOf(type, text) {
+  const value = parse(text, false)
+  return type === 'app-state-sync-key' && value ? appStateSyncKey(value) : value
+}
+
+function same(type, a, b) {
+  return a != null && isDeepStrictEqual(valueOf(type, a), valueOf(type, b))
+}
+
+/** In place, for Baileys and other handles hold on to the object. */
+function replace(creds, now) {
+  for (const name of Object.keys(creds)) delete creds[name]
+  Object.assign(creds, now)
+}
+
+function taken() {
+  return new AuthStateError('the target of the migration holds an account: delete that first (deleteAuthState), or choose another one', { code: 'ERR_AUTH_EXISTS' })
+}
+
+function differs(type, id) {
+  return new AuthFileCorruptError(`the copy differs from its source (${type} ${id}), or that was written meanwhile: its credentials were not saved, run the migration again`, {
+    code: 'ERR_AUTH_CORRUPT', type, id
+  })
+}
+
+module.exports = { sourceOf, targetOf }
