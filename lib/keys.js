@@ -35,12 +35,7 @@ function makeKeys(handle, state, proto, listener) {
     return proto ? proto.Message.AppStateSyncKeyData.fromObject(value) : appStateSyncKey(value)
   }
 
-  /** The text of each id, null or undefined for what is missing: at once where nothing has to be waited for. */
-  function read(type, ids) {
-    const textsOf = answer => (ids.length === 1 ? [answer] : answer)
-    const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL))
-    return isPromise(answer) ? answer.then(late => textsOf(unwrap(late))) : textsOf(answer)
-  }
+  const read = (type, ids) => readTexts(handle, type, ids, unwrap)
 
   async function get(type, ids) {
     checkType(type)
@@ -108,6 +103,16 @@ function makeKeys(handle, state, proto, listener) {
   return { get, set, clear, list, listIds }
 }
 
+/**
+ * The text of each id, null or undefined for what is missing, with a space before it where something is to be revived: at
+ * once where nothing has to be waited for.
+ */
+function readTexts(handle, type, ids, unwrap) {
+  const textsOf = answer => (ids.length === 1 ? [answer] : answer)
+  const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL))
+  return isPromise(answer) ? answer.then(late => textsOf(unwrap(late))) : textsOf(answer)
+}
+
 /** Its rejection is seen by who iterates; by who does not, it is not missed. */
 function handled(promise) {
   promise.catch(() => {})
@@ -149,4 +154,4 @@ function put(object, key, value) {
   else object[key] = value
 }
 
-module.exports = { KEY_TYPES, KNOWN_TYPES, makeKeys, put }
+module.exports = { KEY_TYPES, KNOWN_TYPES, joined, makeKeys, put, readTexts }

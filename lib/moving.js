@@ -8,7 +8,7 @@ const { identityOf } = require('./creds')
 const { AuthFileCorruptError, AuthStateError, invalidArg, unwrap } = require('./errors')
 const { handleBehind } = require('./handle')
 const { parse, stringify } = require('./json')
-const { KNOWN_TYPES, put } = require('./keys')
+const { KNOWN_TYPES, joined, put, readTexts } = require('./keys')
 const { checkFolder } = require('./options')
 
 /** Keys that are in memory at a time. */
@@ -169,16 +169,17 @@ function handleTarget({ handle, state, format, listener }) {
       await clearIfPossible(state.keys)
     },
     async put({ types, ids, texts }) {
-      await settled(native.setKeys(handle, types, ids, texts, identityOf(state.creds)))
+      const fields = ids.flatMap((id, i) => [types[i], id, texts[i]])
+      await settled(native.setKeys(handle, joined(fields), identityOf(state.creds)))
       return []
     },
     async finish() {},
     async compare({ types, ids, texts }) {
       for (const [type, places] of byType(types)) {
-        const got = await settled(native.getKeys(handle, type, places.map(i => ids[i])))
+        const got = await readTexts(handle, type, places.map(i => ids[i]), answer => listener.unwrap(answer))
         for (const [n, i] of places.entries()) {
           // A backend of the user's own may write a value in its own way.
-          if (got.texts[n] !== texts[i] && !same(type, got.texts[n], texts[i])) throw differs(type, ids[i])
+          if (got[n] !== texts[i] && !same(type, got[n], texts[i])) throw differs(type, ids[i])
         }
       }
     },

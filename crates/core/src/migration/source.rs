@@ -34,7 +34,7 @@ pub struct Source {
     /// Held as long as it is read.
     lock: Option<Lock>,
     skip_corrupt: bool,
-    corrupt: Vec<Key>,
+    corrupt: Vec<(Key, Stamp)>,
 }
 
 /// Takes a key, its value, and what Baileys could not use in that.
@@ -50,7 +50,7 @@ struct Seen {
 /// What is found under a key.
 enum Found {
     Value(Value, Option<Stamp>),
-    Corrupt,
+    Corrupt(Stamp),
     /// A folder that is named like a key file, or half of a file that never came to be.
     Nothing,
 }
@@ -121,7 +121,7 @@ impl Source {
                     let fault = unusable(&key.key_type, &value.text);
                     (Sha256::digest(&value.text).into(), fault, found)
                 }
-                Found::Corrupt | Found::Nothing => ([0; 32], None, found),
+                Found::Corrupt(_) | Found::Nothing => ([0; 32], None, found),
             })
         };
         let (mut seen, mut corrupt) = (Vec::with_capacity(keys.len()), Vec::new());
@@ -131,7 +131,7 @@ impl Source {
             seen.push(None);
             match found {
                 Found::Nothing => {}
-                Found::Corrupt => corrupt.push(key.clone()),
+                Found::Corrupt(stamp) => corrupt.push((key.clone(), stamp)),
                 // Nothing is moved: the rest is only looked at, so that all that is bad is in one error.
                 Found::Value(..) if !corrupt.is_empty() && !self.skip_corrupt => {}
                 Found::Value(value, stamp) => {
@@ -145,6 +145,8 @@ impl Source {
         })?;
         self.seen.splice(first..first + seen.len(), seen);
         self.corrupt.extend(corrupt);
+        // Half of a file that was just being written is no damage.
+        self.check_stamps(self.corrupt.iter().map(|(key, stamp)| (key, *stamp)).collect())?;
         if self.skip_corrupt || self.corrupt.is_empty() { Ok(()) } else { Err(self.corrupt_error()) }
     }
 
@@ -161,7 +163,7 @@ impl Source {
             Ok(Stored::Whole(value, stamp) | Stored::Healed { value, stamp, .. }) => {
                 Ok(Found::Value(value, Some(stamp)))
             }
-            Ok(Stored::Torn { .. }) => Ok(Found::Corrupt),
+            Ok(Stored::Torn { stamp, .. }) => Ok(Found::Corrupt(stamp)),
             // A folder that is named like a key file is somebody else's.
             Err(_) if matches!(self.folder.stat(&name), Ok(Some(stat)) if stat.kind == Kind::Dir) => {
                 Ok(Found::Nothing)
@@ -171,7 +173,7 @@ impl Source {
     }
 
     fn corrupt_error(&self) -> Error {
-        let names: Vec<String> = self.corrupt.iter().map(Key::file_name).collect();
+        let names: Vec<String> = self.corrupt.iter().map(|(key, _)| key.file_name()).collect();
         let (count, list) = (names.len(), names.join(", "));
         let path = self.folder.path_of(names.first().map_or("", String::as_str));
         let folder = self.folder.path.display();
@@ -226,6 +228,10 @@ impl Source {
             .zip(&self.seen)
             .filter_map(|(key, seen)| Some((key, seen.as_ref()?.stamp?)))
             .collect();
+        self.check_stamps(read)
+    }
+
+    fn check_stamps(&self, read: Vec<(&Key, Stamp)>) -> Result<()> {
         let now = |(key, _): &(&Key, Stamp)| match self.folder.stat(&key.file_name())? {
             Some(stat) => Ok(Some(Stamp::from(stat))),
             // What stands in for it was read.
@@ -280,7 +286,7 @@ impl Source {
             message: "is not part of the account, and stays where it is".to_owned(),
             ..Remark::default()
         });
-        let skipped = self.corrupt.iter().map(|key| Remark {
+        let skipped = self.corrupt.iter().map(|(key, _)| Remark {
             path: at(&key.file_name()),
             key_type: Some(key.key_type.clone()),
             id: Some(key.id.clone()),
