@@ -4,20 +4,23 @@ const native = require('./native')
 const { unwrap } = require('./errors')
 
 /**
- * On the way to opening a native folder: moves the account there from where it was before, once. Says what a listener
- * is to be told.
+ * On the way to opening a native folder: moves the account there from where it was before, once, and tells the listener
+ * of that, or that the source is still there.
  */
-async function adopt(path, to, timeoutMs) {
+async function adopt(path, to, timeoutMs, listener) {
   const { moved, unchangedMs, unknown } = unwrap(await native.adopt(path, to, timeoutMs))
   if (moved != null) {
-    const keys = Object.values(moved.counts).reduce((a, b) => a + b, 0)
-    const message = `the account was moved here from ${path}${moved.retired == null ? ', which could not be renamed: move it away' : `, which is ${moved.retired} now`}`
-    const { bytes, durationMs } = moved
-    return { event: 'migrated', level: moved.retired == null ? 'warn' : 'info', message, keys, bytes, durationMs: Math.round(durationMs) }
+    const { counts, bytes, retired } = moved
+    const keys = Object.values(counts).reduce((a, b) => a + b, 0)
+    const source = retired == null ? 'which could not be renamed: move it away' : `which is ${retired} now`
+    const numbers = { keys, bytes, durationMs: Math.round(moved.durationMs) }
+    const message = `the account was moved here from ${path}, ${source}`
+    listener.tell({ event: 'migrated', level: retired == null ? 'warn' : 'info', message, ...numbers })
+  } else if (unchangedMs != null || unknown) {
+    const since = unknown ? 'and nothing tells whether it was used since' : 'as it was then'
+    const message = `the account was moved here, and ${path} is still there, ${since}: rename or remove it, so that nobody goes on with it`
+    listener.tell({ event: 'leftover', level: 'warn', message })
   }
-  if (unchangedMs == null && !unknown) return undefined
-  const since = unknown ? 'and nothing tells whether it was used since' : 'as it was then'
-  return { event: 'leftover', level: 'warn', message: `the account was moved here, and ${path} is still there, ${since}: rename or remove it, so that nobody goes on with it` }
 }
 
 module.exports = { adopt }

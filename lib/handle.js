@@ -26,8 +26,7 @@ async function open(folder, options, isNative) {
   const listener = new Listener(options, path)
   const source = migrateFrom === undefined ? undefined : resolve(migrateFrom)
   const opened = async () => {
-    const told = source === undefined ? undefined : await adopt(source, path, lockTimeoutMs)
-    if (told !== undefined) listener.tell(told)
+    if (source !== undefined) await adopt(source, path, lockTimeoutMs, listener)
     return native.openAccount(environment, listener.number, path, opening)
   }
   return handleOf(opened(), listener, proto, { path, format: isNative ? 'native' : 'multi-file' })
