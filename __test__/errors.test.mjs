@@ -52,6 +52,13 @@ test('the exports, and nothing that is not built yet', () => {
   assert.ok(new AuthFileCorruptError('x', {}) instanceof AuthStateError)
 })
 
+test('every code that an error can have is in the types', () => {
+  const text = file => fs.readFileSync(new URL(`../${file}`, import.meta.url), 'utf8')
+  const codes = [...text('crates/core/src/error.rs').matchAll(/=> "([A-Z_]+)",/g)].map(([, code]) => `ERR_AUTH_${code}`)
+  const typed = [...text('index.d.ts').matchAll(/^  \| '(ERR_AUTH_[A-Z_]+)'$/gm)].map(([, code]) => code)
+  assert.deepEqual(typed.sort(), codes.sort())
+})
+
 for (const backend of backends) {
   describe(`${backend.name}: arguments and options`, () => {
     test('a folder that is no path is a TypeError', async t => {
@@ -64,9 +71,10 @@ for (const backend of backends) {
 
     test('an option that it does not know, or cannot use, is a TypeError and makes nothing', async t => {
       const folder = newPath(t)
-      const later = ['migrateFrom', 'logger', 'onFatal', 'skipCorrupt']
+      const later = ['migrateFrom', 'skipCorrupt']
       const wrong = [
         ...later.map(name => ({ [name]: 5 })), { crate: true }, { create: 'yes' }, { create: 1 }, { create: null }, { proto: 5 }, { proto: {} },
+        { logger: 5 }, { logger: {} }, { logger: { info() {}, warn() {} } }, { logger: null }, { onFatal: 5 }, { onFatal: null },
         null, 'x', 5,
         ...(backend.name === 'native'
           ? [{ lock: 'no' }, { lockTimeoutMs: -1 }, { lockTimeoutMs: NaN }, { lockTimeoutMs: '5' }, { lockTimeoutMs: Infinity }, { locktimeoutms: 5 }]

@@ -159,7 +159,7 @@ for (const backend of backends) {
         const dns = await import('node:dns/promises')
         const options = ${JSON.stringify(backend.name === 'native' ? { durability: 'sync' } : {})}
         const accounts = []
-        for (let n = 0; n < 8; n++) {
+        for (let n = 0; n < 18; n++) {
           const account = await auth.${backend.opener}(path.join(folder, String(n)), options)
           await account.saveCreds()
           await account.state.keys.set({ session: { a: { n } } })
@@ -183,7 +183,7 @@ for (const backend of backends) {
             took('loop', () => new Promise(resolve => setImmediate(resolve))),
             took('dns', () => dns.lookup('localhost')),
             took('fs', () => fs.promises.readFile('/proc/self/stat')),
-            took('get', () => accounts[rounds % 8].state.keys.get('session', ['a', 'missing'])),
+            took('get', () => accounts[rounds % 18].state.keys.get('session', ['a', 'missing'])),
           ])
           await new Promise(resolve => setTimeout(resolve, 20))
         }
