@@ -16,8 +16,9 @@ const [multiFile, native] = backends
 const root = new URL('..', import.meta.url)
 const credsFile = folder => path.join(folder, 'creds.json')
 
+// A busy machine may have a slow sync at any time, which has a test of its own.
 const heard = []
-subscribe('baileys-native-auth', event => heard.push(event))
+subscribe('baileys-native-auth', event => event.event === 'slow' || heard.push(event))
 
 /** What is told of a folder while something is done, without `message` and times. */
 async function told(folder, act, ms = 60) {
@@ -99,7 +100,7 @@ for (const backend of backends) {
       const reports = runMounted(t, mount, `
         const { subscribe } = await import('node:diagnostics_channel')
         const events = []
-        subscribe('baileys-native-auth', ({ event, path }) => events.push([event, path]))
+        subscribe('baileys-native-auth', ({ event, path }) => event === 'slow' || events.push([event, path]))
         const { saveCreds } = await auth.${backend.opener}(folder)
         events.length = 0
         await saveCreds()
@@ -156,11 +157,11 @@ describe('native: on the channel', () => {
     assert.ok(before > 1_000_000 && after < 400_000, `from ${before} to ${after} bytes`)
   })
 
-  const listening = `
+  const listening = skipped => `
     const { subscribe } = await import('node:diagnostics_channel')
     const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
     const events = []
-    subscribe('baileys-native-auth', event => events.push(event))
+    subscribe('baileys-native-auth', event => event.event === '${skipped}' || events.push(event))
     const { state: { keys }, saveCreds } = await auth.useNativeAuthState(folder)
     await saveCreds()
     await sleep(50)
@@ -170,7 +171,7 @@ describe('native: on the channel', () => {
   test('a sync over 100 ms: slow, and how long', async t => {
     const shim = makeShim(t)
     if (!shim) return
-    const { result } = await shim.run(`${listening}
+    const { result } = await shim.run(`${listening('none')}
       await keys.set({ session: { a: { n: 1 } } })
       await sleep(300)
       const quick = events.length
@@ -192,7 +193,7 @@ describe('native: on the channel', () => {
     test(what, async t => {
       const shim = makeShim(t)
       if (!shim) return
-      const { result } = await shim.run(`${listening}
+      const { result } = await shim.run(`${listening('slow')}
         const text = 'x'.repeat(100_000)
         const compacts = args[1] === 'true'
         if (compacts) for (let n = 0; n < 9; n++) await keys.set({ session: { a: { n, text } } })
@@ -207,7 +208,8 @@ describe('native: on the channel', () => {
         await sleep(100)
         report({ words: events.map(({ event }) => event), outcomes })
       `, newPath(t), path.join(shim.folder, file), String(what.includes('compaction')), String(expected.length))
-      assert.deepEqual(result.words, expected)
+      // A set may meet the end of the store before the compaction tells.
+      assert.deepEqual(result.words.sort(), expected.sort())
       const fails = expected.includes('latched')
       assert.deepEqual(result.outcomes, fails ? ['ERR_AUTH_FAILED', 'ERR_AUTH_FAILED'] : ['done', 'done'])
     })
@@ -229,7 +231,7 @@ describe('native: on the channel', () => {
 describe('a logger', () => {
   const makeLogger = () => {
     const lines = []
-    const log = level => (object, message) => lines.push([level, object, message])
+    const log = level => (object, message) => object.event === 'slow' || lines.push([level, object, message])
     return { lines, ...Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error'].map(level => [level, log(level)])) }
   }
 
@@ -257,7 +259,7 @@ describe('a logger', () => {
         assert.equal(object.path, folder)
         assert.ok(typeof message === 'string' && message.length > 10)
       }
-      assert.deepEqual(warnings.filter(({ name }) => name === 'AuthStateWarning'), [])
+      assert.deepEqual(warnings.filter(({ name, code }) => name === 'AuthStateWarning' && code !== 'AUTH_STATE_SLOW'), [])
     })
   }
 
@@ -322,7 +324,7 @@ test('each environment that has the account open hears of it once; of its own ha
   const events = await told(folder, async () => {
     worker = new Worker(`
       const { parentPort, workerData } = require('node:worker_threads')
-      require('node:diagnostics_channel').subscribe('baileys-native-auth', ({ event }) => parentPort.postMessage(event))
+      require('node:diagnostics_channel').subscribe('baileys-native-auth', ({ event }) => event === 'slow' || parentPort.postMessage(event))
       const auth = require(workerData.entry)
       Promise.all([1, 2].map(() => auth.useNativeAuthState(workerData.folder))).then(handles => (globalThis.handles = handles))
       setInterval(() => {}, 1000)
