@@ -314,8 +314,8 @@ fn forgiven(synced: io::Result<()>) -> io::Result<()> {
 
 #[cfg(unix)]
 mod disk;
-#[cfg(not(unix))]
-#[path = "fs/unbuilt.rs"]
+#[cfg(windows)]
+#[path = "fs/windows.rs"]
 mod disk;
 
 mod errno;
