@@ -31,7 +31,7 @@ const RUN_BYTES: u64 = 512 << 10;
 const GAP_BYTES: u64 = 64 << 10;
 
 /// What may be left for the pause, in bytes.
-const PAUSE_BYTES: u64 = 64 << 10;
+const PAUSE_BYTES: u64 = 65_536;
 
 /// How often a log is written anew while somebody goes on removing files.
 const ATTEMPTS: usize = 32;

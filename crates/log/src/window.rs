@@ -6,7 +6,7 @@ use crate::format::{length, offset};
 use crate::fs::{File, read_full};
 
 /// What is read at once, in bytes.
-pub(crate) const WINDOW_BYTES: usize = 1 << 20;
+pub(crate) const WINDOW_BYTES: usize = 1_048_576;
 
 /// A part of the file in memory: as large as what is asked for, and never larger than the file.
 pub(crate) struct Window<'f> {
@@ -104,5 +104,101 @@ impl<'f> Window<'f> {
             return Ok(None);
         }
         Ok(Some(self.view(at, count)?).filter(|bytes| bytes.len() == count))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::as_conversions, reason = "small numbers")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fs::{Dir, Fs};
+    use crate::sim::{Random, SimFs};
+
+    const SIZE: usize = 3 * WINDOW_BYTES + 777;
+
+    fn byte(at: usize) -> u8 {
+        u8::try_from(at % 251).unwrap()
+    }
+
+    fn file() -> (SimFs, Arc<dyn Dir>, Arc<dyn File>) {
+        let fs = SimFs::new(1);
+        fs.create_dir("/folder".as_ref(), 0o700).unwrap();
+        let bytes: Vec<u8> = (0..SIZE).map(byte).collect();
+        fs.install("/folder/file", &bytes).unwrap();
+        let dir = fs.open_dir("/folder".as_ref()).unwrap();
+        let file = dir.open("file").unwrap();
+        (fs, dir, file)
+    }
+
+    fn check(view: &[u8], at: usize, count: usize) {
+        assert_eq!(view.len(), count.min(SIZE.saturating_sub(at)), "at {at}, {count}");
+        assert!(view.iter().enumerate().all(|(index, found)| *found == byte(at + index)), "at {at}, {count}");
+    }
+
+    #[test]
+    fn going_forward_every_byte_is_read_once() {
+        let (fs, _, file) = file();
+        let mut random = Random::new(7);
+        for most in [100, 5000, 300_000, 2 * WINDOW_BYTES] {
+            let mut window = Window::new(&*file, SIZE as u64);
+            let (mut at, before) = (0, fs.operations());
+            while at < SIZE {
+                let count = 1 + random.below(most);
+                check(window.view(at as u64, count).unwrap(), at, count);
+                check(window.view(at as u64, count / 2).unwrap(), at, count / 2);
+                assert!(window.buffer.len() <= WINDOW_BYTES.max(most) && window.start <= at as u64);
+                at += count;
+            }
+            // Pieces of the same file, each where the last one ended; and never so few bytes that it is slow.
+            assert!(
+                fs.operations() - before <= 4 + (SIZE / most) as u64,
+                "{} reads",
+                fs.operations() - before
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_kept_stays_as_it_was_read_and_what_is_forgotten_is_read_again() {
+        let (fs, _, file) = file();
+        let mut window = Window::new(&*file, SIZE as u64);
+        check(window.view(10, 50).unwrap(), 10, 50);
+        window.keep_from(20);
+        fs.install("/folder/file", &[9; SIZE]).unwrap();
+        check(window.view(WINDOW_BYTES as u64 - 30, 20).unwrap(), WINDOW_BYTES - 30, 20);
+        let far = 2 * WINDOW_BYTES as u64;
+        assert_eq!(*window.view(far, 3).unwrap(), [9; 3]);
+        check(&window.kept(20, 60), 20, 40);
+        check(window.view(30, 5).unwrap(), 30, 5);
+        assert!(window.kept(far, far + 3) == [9; 3] && window.kept(0, 20).is_empty());
+        assert_eq!(window.start, 20);
+        window.let_go();
+        assert_eq!(*window.view(far + 9, far as usize).unwrap(), [9; SIZE][..WINDOW_BYTES + 768]);
+        assert_eq!(window.start, far + 9);
+        fs.install("/folder/file", &[5; SIZE]).unwrap();
+        assert_eq!(*window.view(far + 9, 2).unwrap(), [9; 2]);
+        window.forget();
+        assert_eq!(*window.view(far + 9, 2).unwrap(), [5; 2]);
+        assert_eq!(*window.view(3, 2).unwrap(), [5; 2], "going back");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_grows_has_what_it_has() {
+        let (fs, _, file) = file();
+        let mut window = Window::new(&*file, 100);
+        assert_eq!(window.size(), 100);
+        check(&[window.view(90, 50).unwrap(), &[100, 101]].concat(), 90, 12);
+        assert_eq!(window.exactly(90, 11).unwrap(), None);
+        check(window.exactly(90, 10).unwrap().unwrap(), 90, 10);
+        window.resize(120);
+        check(window.exactly(90, 30).unwrap().unwrap(), 90, 30);
+        assert_eq!(window.exactly(0, 121).unwrap(), None);
+        // Cut while it is looked at.
+        fs.install("/folder/file", &[9; 40]).unwrap();
+        let mut window = Window::new(&*file, 50);
+        assert_eq!(window.exactly(0, 50).unwrap(), None);
+        assert_eq!((window.size(), window.view(0, 50).unwrap().len()), (40, 40));
     }
 }
