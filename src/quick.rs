@@ -11,40 +11,41 @@ use std::time::{Duration, Instant};
 
 use auth_core::error::{Error, Result};
 
+use napi::bindgen_prelude::ToNapiValue;
+
 use crate::answer::Answer;
 
 /// How long the JavaScript thread stays, at the most.
 const MOMENT: Duration = Duration::from_micros(25);
 
-enum State {
+enum State<T: ToNapiValue + Send + 'static> {
     Nothing,
-    Answered(Result<()>),
-    Promised(Answer<()>),
+    Answered(Result<T>),
+    Promised(Answer<T>),
     Over,
 }
 
 /// Where a reply and the one who waits for it meet.
-#[derive(Clone)]
-pub struct Quick(Arc<(AtomicBool, Mutex<State>)>);
+pub struct Quick<T: ToNapiValue + Send + 'static>(Arc<(AtomicBool, Mutex<State<T>>)>);
 
 /// Sees to it that a reply that is dropped is an answer too.
-pub struct Replying(Quick);
+pub struct Replying<T: ToNapiValue + Send + 'static>(Quick<T>);
 
-impl Quick {
+impl<T: ToNapiValue + Send + 'static> Quick<T> {
     pub fn new() -> Self {
         Self(Arc::new((AtomicBool::new(false), Mutex::new(State::Nothing))))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
         self.0.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The end that answers.
-    pub fn replying(&self) -> Replying {
-        Replying(self.clone())
+    pub fn replying(&self) -> Replying<T> {
+        Replying(Self(self.0.clone()))
     }
 
-    fn answer(&self, result: Result<()>) {
+    fn answer(&self, result: Result<T>) {
         let before = {
             let mut state = self.state();
             match &*state {
@@ -63,7 +64,7 @@ impl Quick {
     }
 
     /// Stays a moment for the answer.
-    pub fn stay(&self) -> Option<Result<()>> {
+    pub fn stay(&self) -> Option<Result<T>> {
         let end = Instant::now() + MOMENT;
         while !self.0.0.load(Ordering::Acquire) {
             if Instant::now() >= end {
@@ -76,7 +77,7 @@ impl Quick {
         self.take()
     }
 
-    fn take(&self) -> Option<Result<()>> {
+    fn take(&self) -> Option<Result<T>> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Answered(result) => Some(result),
@@ -88,7 +89,7 @@ impl Quick {
     }
 
     /// Hands the answer to a promise, if it has not come just now.
-    pub fn promise(&self, answer: Answer<()>) {
+    pub fn promise(&self, answer: Answer<T>) {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Answered(result) => {
@@ -100,13 +101,13 @@ impl Quick {
     }
 }
 
-impl Replying {
-    pub fn reply(self, result: Result<()>) {
+impl<T: ToNapiValue + Send + 'static> Replying<T> {
+    pub fn reply(self, result: Result<T>) {
         self.0.answer(result);
     }
 }
 
-impl Drop for Replying {
+impl<T: ToNapiValue + Send + 'static> Drop for Replying<T> {
     fn drop(&mut self) {
         self.0.answer(Err(Error::internal("a call was dropped without an answer")));
     }

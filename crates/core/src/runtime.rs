@@ -228,6 +228,11 @@ fn help(lane: Lane, work: impl FnOnce() + Send + 'static) {
     });
 }
 
+/// Whether this is a thread of the lane, on which a future was begun.
+pub fn is_on(lane: Lane) -> bool {
+    ON.with_borrow(|on| on.as_ref().is_some_and(|(at, _)| *at == lane))
+}
+
 /// Lets others have the thread, when work has gone on for long.
 pub async fn give_way() {
     ON.take();

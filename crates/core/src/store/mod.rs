@@ -33,6 +33,9 @@ use pending::{Pending, Sequence, Unsynced};
 /// More keys than this are read on the pool: the JavaScript thread has other things to do.
 const MAX_READ_NOW: usize = 64;
 
+/// So many keys are read from their files within microseconds, when they are in the page cache.
+const FEW: usize = 2;
+
 /// How often an idle store looks whether its folder is still as it should be.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -163,6 +166,7 @@ pub struct Store {
     path: PathBuf,
     state: Mutex<State>,
     burst: Burst,
+    reads_burst: Burst,
     /// Held while the backend is compacted.
     compaction: Arc<tokio::sync::Mutex<()>>,
     /// Becomes true when the backend has let go of everything.
@@ -200,6 +204,7 @@ impl Store {
                 objects: Objects::default(),
             }),
             burst: Burst::default(),
+            reads_burst: Burst::default(),
             compaction: Arc::default(),
             released: watch::Sender::new(false),
             rested: watch::Sender::new(0),
@@ -391,6 +396,12 @@ impl Handle {
         !self.store.synced_at_commit && self.store.burst.stays()
     }
 
+    /// Whether a read of so many keys would be answered within microseconds: its thread is awake.
+    #[must_use]
+    pub fn reads_awake(&self, keys: usize) -> bool {
+        keys <= FEW && self.store.reads_burst.stays()
+    }
+
     /// Saves credentials: on disk when answered, with everything that was written before.
     pub fn save_creds(&self, creds: Creds, reply: Reply<()>) {
         match self.readable() {
@@ -432,6 +443,7 @@ impl Handle {
             return reply(Ok(answers.into_iter().map(Option::flatten).collect()));
         }
         state.reads.push_back(ReadCall { keys, answers, reply });
+        self.store.reads_burst.call(!state.reading);
         if !std::mem::replace(&mut state.reading, true) {
             drop(state);
             self.store.start(Lane::Read, worker::read(self.store.clone()));

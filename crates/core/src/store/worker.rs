@@ -571,16 +571,32 @@ pub(super) fn read(store: Arc<Store>) -> impl Future<Output = ()> + Send {
     read_on(store, guard)
 }
 
+/// The reads that wait.
+fn reads(store: &Store) -> Vec<ReadCall> {
+    let mut state = store.state();
+    store.reads_burst.taken();
+    state.reads.drain(..).collect()
+}
+
 async fn read_on(store: Arc<Store>, mut guard: OnPanic) {
     loop {
-        let calls: Vec<ReadCall> = {
+        let mut calls = reads(&store);
+        if calls.is_empty() {
+            // Only where that keeps no task of others from its thread.
+            if runtime::is_on(Lane::Read) {
+                store.reads_burst.stay();
+            }
+            calls = reads(&store);
+        }
+        if calls.is_empty() {
             let mut state = store.state();
+            // Under the lock: who adds a read from here on starts a new task.
             if state.reads.is_empty() {
                 state.reading = false;
                 break;
             }
-            state.reads.drain(..).collect()
-        };
+            continue;
+        }
         let unanswered = |call: &ReadCall| {
             let keys = call.keys.iter().zip(&call.answers);
             keys.filter(|(_, answer)| answer.is_none()).map(|(key, _)| key.clone()).collect::<Vec<_>>()
