@@ -7,6 +7,7 @@ import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { run } from './support/children.mjs'
 import { SEED, count, makeRandom } from './support/random.mjs'
 import { backends, collect, newPath, opened, readJson, rejection } from './support/stores.mjs'
 
@@ -127,6 +128,30 @@ for (const backend of backends) {
         await close()
       }
       t.diagnostic(`counted: ${backend.name} handles ${handles}, stores ${stores}, threads ${threads}, sets ${all.length}, seed ${SEED}`)
+    })
+
+    test('calls on handles that are collected meanwhile are carried out, and the store is let go of', async t => {
+      const folder = newPath(t)
+      const { result } = await run(t, `
+        const use = async n => {
+          const { state: { keys }, saveCreds } = await auth.${backend.opener}(folder)
+          if (n === 0) await saveCreds()
+          for (let i = 0; i < 20; i++) keys.set({ session: { [n + '.' + i]: { n } } })
+          return new Promise(resolve => keys.get('session', [n + '.0']).then(resolve))
+        }
+        let settled = 0
+        for (let n = 0; n < 20; n++) {
+          use(n).then(got => { if (got[n + '.0'].n === n) settled++ })
+          gc()
+          await new Promise(resolve => setImmediate(resolve))
+        }
+        for (let n = 0; n < 100 && settled < 20; n++) await new Promise(resolve => setTimeout(resolve, 20))
+        for (let n = 0; n < 10; n++) { gc(); await new Promise(resolve => setTimeout(resolve, 10)) }
+        report({ settled, held: fs.readdirSync('/proc/self/fd').filter(fd => { try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith(folder) } catch { return false } }).length })
+      `, folder)
+      assert.deepEqual(result, { settled: 20, held: 0 })
+      const { keys } = await opened(t, backend, { folder, create: false })
+      assert.equal((await collect(keys.listIds('session'))).length, 400)
     })
 
     test('worker threads that are terminated in mid-call lose nothing acknowledged and harm nobody', { timeout: 300_000 }, async t => {

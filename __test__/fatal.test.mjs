@@ -203,7 +203,8 @@ describe('native: a store that fails by itself tells every open handle at once',
       const shim = makeShim(t)
       if (!shim) return
       const { result } = await shim.run(`${watching}
-        const [first] = await openTwo()
+        // With nothing to be synced later, which would find out.
+        const [first] = await openTwo({ durability: 'sync' })
         const { keys } = first.state
         const text = 'x'.repeat(100_000)
         for (let n = 0; n < 9; n++) await keys.set({ session: { a: { n, text } } })
@@ -212,9 +213,9 @@ describe('native: a store that fails by itself tells every open handle at once',
         let code
         if (args[1] === 'in the background') {
           for (let n = 0; n < 500 && fs.existsSync(args[0]); n++) {
-            // One may come while it fails.
             await keys.set({ session: { a: { n, text } } }).catch(() => {})
-            await sleep(10)
+            // Time for the compaction to fail by itself, before the next one could find out.
+            await sleep(200)
           }
         } else {
           code = await auth.compactAuthState(first).catch(error => error.code)

@@ -197,12 +197,12 @@ for (const backend of backends) {
       assert.deepEqual(got, { a: { n: 49 }, 0: { n: 0 }, 49: { n: 49 } })
     })
 
-    test('an uncaught error ends it as always', async t => {
+    test('an uncaught error in the tick in which a set resolved ends it as always', async t => {
       const folder = newPath(t)
       const end = await start(t, `${open}
         await saveCreds()
         await state.keys.set({ session: { a: { n: 1 } } })
-        setImmediate(() => { throw new Error('bot is broken') })
+        process.nextTick(() => { throw new Error('bot is broken') })
         state.keys.get('session', ['a'])
       `, folder).ended
       assert.equal(end.code, 1)
