@@ -44,15 +44,17 @@ async function installInto(project, tarballs) {
 async function checkContents(project) {
   const folder = name => join(project, 'node_modules', name)
   const files = await filesOf(folder(library))
-  const rest = files.filter(name => !/^lib\/[\w-]+\.js$/.test(name))
+  const rest = files.filter(name => !/^(lib\/[\w-]+\.js|bin\/[\w-]+\.mjs)$/.test(name))
   const expected = ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs/format.md', 'index.d.ts', 'index.js', 'package.json']
-  assert.deepEqual(rest, expected, 'the files of the package, lib/ aside')
+  assert.deepEqual(rest, expected, 'the files of the package, lib/ and bin/ aside')
   assert.deepEqual(await filesOf(folder(platform)), ['LICENSE', 'README.md', addon, 'package.json'])
   for (const name of [library, platform]) {
     const manifest = await json(join(folder(name), 'package.json'))
-    for (const key of ['scripts', 'devDependencies', 'dependencies', 'overrides', 'gypfile']) {
+    for (const key of ['scripts', 'devDependencies', 'overrides', 'gypfile']) {
       assert.equal(manifest[key], undefined, `${name}: ${key}`)
     }
+    // The command line's, and nothing else.
+    assert.deepEqual(Object.keys(manifest.dependencies ?? {}), name === library ? ['@clack/prompts', 'commander'] : [])
   }
   const lock = await json(join(project, 'package-lock.json'))
   for (const [path, entry] of Object.entries(lock.packages)) {
@@ -80,6 +82,15 @@ async function use(project, names) {
   for (const script of ['esm.mjs', 'cjs.cjs']) process.stdout.write(await run(script))
 }
 
+/** The command line, as `npx` finds it. */
+async function useCommandLine(project) {
+  const npx = (...args) => capture('npx', ['--no-install', library, ...args], { cwd: project, timeout: 30_000 })
+  const help = await step('running npx', () => npx('--help'))
+  for (const command of ['migrate', 'inspect', 'verify', 'repair', 'compact', 'backup', 'delete']) {
+    assert.match(help, new RegExp(`^  ${command} `, 'm'), `the help names ${command}`)
+  }
+}
+
 await main(async () => {
   const tarballs = await pack()
   const project = await mkdtemp(join(tmpdir(), 'baileys-native-auth-project-'))
@@ -87,6 +98,7 @@ await main(async () => {
     await installInto(project, tarballs)
     await checkContents(project)
     await use(project, await declaredExports())
+    await useCommandLine(project)
   } finally {
     await rm(project, { recursive: true })
   }

@@ -1,0 +1,212 @@
+// `npx baileys-native-auth`: what each command prints, in text and in JSON, and how it ends.
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { before, test } from 'node:test'
+import { useNativeAuthState } from '../index.js'
+import { assertSameFolder, makeAccountFolder, readFolder, tempFolder } from './support/accounts.mjs'
+
+const script = new URL('../bin/baileys-native-auth.mjs', import.meta.url).pathname
+let account
+
+before(async t => {
+  account = await makeAccountFolder(join(tempFolder(t), 'account'), { sessions: 4, preKeys: 40, groups: 1 })
+})
+
+/** A folder with a copy of the account in it, where the commands run. */
+function workplace(t, name = 'auth') {
+  const base = tempFolder(t)
+  cpSync(account.folder, join(base, name), { recursive: true })
+  return base
+}
+
+/** Runs it in a pipe, to its end. */
+function cli(cwd, ...args) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], { cwd, encoding: 'utf8', timeout: 60_000 })
+  return { status, stdout, stderr, json: () => JSON.parse(stdout) }
+}
+
+/** Every secret of the account that a text could give away. */
+function secrets() {
+  const values = [...readFolder(account.folder).values()].flatMap(bytes => bytes.toString('utf8').match(/[A-Za-z0-9+/]{30,}={0,2}/g) ?? [])
+  return [...new Set(values)]
+}
+
+function assertNoSecret(text) {
+  for (const secret of secrets()) assert.ok(!text.includes(secret), `a secret is printed: ${secret.slice(0, 6)}…`)
+}
+
+test('every command has a help of its own, and a wrong call is said on stderr and ends with 2', t => {
+  const base = tempFolder(t)
+  const { status, stdout } = cli(base, '--help')
+  assert.equal(status, 0)
+  for (const name of ['migrate', 'inspect', 'verify', 'repair', 'compact', 'backup', 'delete']) {
+    assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
+    const help = cli(base, name, '--help')
+    assert.equal(help.status, 0)
+    assert.match(help.stdout, new RegExp(`^Usage: baileys-native-auth ${name} `))
+    for (const line of help.stdout.split('\n')) assert.ok(line.length <= 80, `80 columns: ${line}`)
+  }
+  for (const wrong of [['fly'], [], ['migrate', 'a'], ['inspect'], ['inspect', 'a', '--fast'], ['migrate', 'a', 'b', '--source-format', 'x'], ['inspect', '']]) {
+    const { status, stdout, stderr } = cli(base, ...wrong)
+    assert.equal(status, 2, wrong.join(' '))
+    assert.equal(stdout, '')
+    assert.notEqual(stderr, '')
+    assert.doesNotMatch(stderr, /^\s+at /m, 'no stack')
+  }
+  assert.equal(readdirSync(base).length, 0)
+})
+
+test('inspect shows format, account, counts and sizes, and no secret', t => {
+  const base = workplace(t)
+  const { status, stdout } = cli(base, 'inspect', 'auth')
+  assert.equal(status, 0)
+  assert.match(stdout, /format +multi-file/)
+  assert.match(stdout, /account +\+4915012345678, LID 200123456789012/)
+  assert.match(stdout, /state +paired/)
+  assert.match(stdout, /pre-key +\d+ +[\d.]+ KB +█+/)
+  for (const line of stdout.split('\n').slice(1)) assert.ok(line.length <= 80, `80 columns: ${line}`)
+  const { json } = cli(base, 'inspect', 'auth', '--json')
+  assert.equal(json().paired, true)
+  assert.equal(json().types.session.count, account.ids.session.length)
+  assertNoSecret(stdout + JSON.stringify(json()))
+})
+
+test('migrate moves an account there and back, byte for byte, and says what became of it', t => {
+  const base = workplace(t)
+  const there = cli(base, 'migrate', 'auth', 'native')
+  assert.equal(there.status, 0, there.stderr)
+  assert.match(there.stdout, /keys, .* each read back and compared/)
+  assert.match(there.stdout, /Never run both/)
+  assert.match(cli(base, 'inspect', 'native').stdout, /format +native, version 1/)
+  const again = cli(base, 'migrate', 'auth', 'native')
+  assert.equal(again.status, 1)
+  assert.match(again.stderr, /^ERR_AUTH_EXISTS: /)
+  const back = cli(base, 'migrate', 'native', 'back', '--json')
+  assert.equal(back.status, 0)
+  assert.equal(back.json().to.format, 'multi-file')
+  assertSameFolder(join(base, 'back'), account.folder)
+  assertNoSecret(there.stdout + again.stderr + back.stdout)
+})
+
+test('migrate --retire renames the source', t => {
+  const base = workplace(t)
+  const { status, stdout } = cli(base, 'migrate', 'auth', 'native', '--retire')
+  assert.equal(status, 0)
+  assert.match(stdout, /The old folder is now .*auth\.migrated/)
+  assert.deepEqual(readdirSync(base).sort(), ['auth.migrated', 'native'])
+})
+
+test('migrate --each moves every account, skips finished ones, and lists at the end what failed', t => {
+  const base = workplace(t, 'bots/a')
+  for (const name of ['b', 'c', 'torn']) cpSync(account.folder, join(base, 'bots', name), { recursive: true })
+  writeFileSync(join(base, 'bots/torn/creds.json'), '{"noiseKey":')
+  mkdirSync(join(base, 'bots/empty'))
+  writeFileSync(join(base, 'bots/notes.txt'), 'not an account')
+  assert.equal(cli(base, 'migrate', 'bots/b', 'native/b').status, 0)
+
+  const first = cli(base, 'migrate', '--each', 'bots', 'native')
+  assert.equal(first.status, 1)
+  assert.match(first.stdout, /2 accounts moved, 1 there already, 1 failed/)
+  assert.match(first.stdout, /failed: bots\/torn: ERR_AUTH_CORRUPT: /)
+  assert.deepEqual(readdirSync(join(base, 'native')).sort(), ['a', 'b', 'c'])
+
+  writeFileSync(join(base, 'bots/torn/creds.json'), readFileSync(join(account.folder, 'creds.json')))
+  const second = cli(base, 'migrate', '--each', 'bots', 'native', '--json')
+  assert.equal(second.status, 0)
+  const rows = second.json().map(row => [row.from.split('/').at(-1), Object.keys(row).at(-1)])
+  assert.deepEqual(rows, [['a', 'skipped'], ['b', 'skipped'], ['c', 'skipped'], ['torn', 'moved']])
+  const many = cli(base, 'inspect', 'native').stdout
+  assert.match(many, /4 accounts/)
+  assert.match(many, /^torn +\+4915012345678 +native +\d+ +\d+ KB +\d+ s ago +paired$/m)
+  for (const line of many.split('\n').slice(1)) assert.ok(line.length <= 80, `80 columns: ${line}`)
+})
+
+test('migrate --each --retire can be run again: a retired folder is no account any more', t => {
+  const base = workplace(t, 'bots/a')
+  assert.equal(cli(base, 'migrate', '--each', '--retire', 'bots', 'native').status, 0)
+  const again = cli(base, 'migrate', '--each', '--retire', 'bots', 'native')
+  assert.equal(again.status, 0)
+  assert.match(again.stdout, /0 accounts moved, 0 there already, 0 failed/)
+  assert.deepEqual(readdirSync(join(base, 'native')), ['a'])
+})
+
+test('verify ends with 0 where all is sound, and with 1 and a line a fault where it is not', t => {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'native').status, 0)
+  for (const folder of ['auth', 'native']) {
+    const { status, stdout } = cli(base, 'verify', folder)
+    assert.equal(status, 0)
+    assert.match(stdout, /records checked, all sound/)
+  }
+  const session = readdirSync(join(base, 'auth')).find(name => name.startsWith('session-'))
+  writeFileSync(join(base, 'auth', session), '{"_sessions":')
+  const bad = cli(base, 'verify', 'auth')
+  assert.equal(bad.status, 1)
+  assert.match(bad.stdout, new RegExp(session.replaceAll('.', '\\.')))
+  assert.match(bad.stdout, /1 fault\n/)
+  const json = cli(base, 'verify', 'auth', '--json')
+  assert.equal(json.status, 1)
+  assert.equal(json.json().faults.length, 1)
+})
+
+test('repair makes a new folder of what is sound, says what is lost, and ends with 1 then', t => {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'native').status, 0)
+  const log = join(base, 'native/keys.1.log')
+  const bytes = readFileSync(log)
+  bytes[Math.floor(bytes.length / 2)] ^= 0xff
+  writeFileSync(log, bytes)
+  const { status, stdout } = cli(base, 'repair', 'native', 'mended')
+  assert.equal(status, 1)
+  assert.match(stdout, /^lost: /m)
+  assert.equal(cli(base, 'verify', 'mended').status, 0)
+  assert.deepEqual(readFileSync(log), bytes, 'the damaged one stays as it was')
+})
+
+test('compact, backup and delete do what they say; delete asks, and where nobody can be asked wants --yes', async t => {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'native').status, 0)
+  assert.match(cli(base, 'compact', 'native').stdout, /before, .* now/)
+  assert.equal(cli(base, 'backup', 'native', 'copy').status, 0)
+  assert.equal(cli(base, 'verify', 'copy').status, 0)
+
+  const asked = cli(base, 'delete', 'copy')
+  assert.equal(asked.status, 2)
+  assert.match(asked.stderr, /--yes/)
+  assert.ok(existsSync(join(base, 'copy/creds.json')))
+  assert.equal(cli(base, 'delete', 'copy', '--yes', '--keep', 'kept').status, 0)
+  assert.ok(!existsSync(join(base, 'copy')))
+  assert.equal(cli(base, 'verify', 'kept').status, 0)
+  assert.equal(cli(base, 'delete', 'kept', '--yes', '--json').json().kept, null)
+})
+
+test('beside a bot, inspect, verify and backup work; delete names who has it', async t => {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'native').status, 0)
+  const bot = await useNativeAuthState(join(base, 'native'), { create: false })
+  try {
+    assert.match(cli(base, 'inspect', 'native').stdout, new RegExp(`open in +process ${process.pid} on `))
+    assert.equal(cli(base, 'verify', 'native').status, 0)
+    assert.equal(cli(base, 'backup', 'native', 'copy').status, 0)
+    const { status, json } = cli(base, 'delete', 'native', '--yes', '--json')
+    assert.equal(status, 1)
+    assert.equal(json().error.code, 'ERR_AUTH_LOCKED')
+    assert.equal(json().error.pid, process.pid)
+  } finally {
+    await bot.close()
+  }
+})
+
+test('interrupted, a migration leaves what the same command finishes', async t => {
+  const base = workplace(t)
+  const child = spawn(process.execPath, [script, 'migrate', 'auth', 'native'], { cwd: base, stdio: 'ignore' })
+  child.kill('SIGINT')
+  await once(child, 'close')
+  assert.ok(existsSync(join(base, 'auth/creds.json')))
+  const { status, stderr } = cli(base, 'migrate', 'auth', 'native')
+  if (status !== 0) assert.match(stderr, /^ERR_AUTH_EXISTS: /, 'it was through already')
+  assert.equal(cli(base, 'verify', 'native').status, 0)
+})

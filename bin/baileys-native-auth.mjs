@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+/** The command line: `npx baileys-native-auth`. What it can do, and what each command takes. */
+
+import { createRequire } from 'node:module'
+import { Command, CommanderError, Option } from 'commander'
+import { backup, compact, inspect, remove, repair, verify } from './commands.mjs'
+import { migrate } from './migrate.mjs'
+import { Fault, Usage, reportError } from './output.mjs'
+
+const { version } = createRequire(import.meta.url)('../package.json')
+
+const FINE = 0
+const FAULTS = 1
+const WRONG_USAGE = 2
+
+const program = new Command('baileys-native-auth')
+  .description('Moves, checks and looks after the auth folders of Baileys.')
+  .version(version)
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
+  .addHelpText('after', '\nExit codes: 0 fine, 1 something is wrong with an account, 2 wrong usage.')
+
+/** A command; its action gets the arguments, then the options. */
+function command(usage, description, action) {
+  return program
+    .command(usage)
+    .description(description)
+    .option('--json', 'print one JSON document instead of text')
+    .action(async (...args) => action(...args.slice(0, -1)))
+}
+
+command(
+  'migrate <from> <to>',
+  'Move an account to the other format: multi-file to native, native to multi-file. The source stays as it is.',
+  migrate
+)
+  .addOption(
+    new Option('--source-format <format>', 'what to read of a folder that holds both').choices(['multi-file', 'native'])
+  )
+  .option('--retire', 'rename the source to <from>.migrated afterwards, so that old code cannot go on with it')
+  .option('--each', 'move every account folder under <from> into <to>; finished ones are skipped')
+
+command('inspect <folder>', 'Say what a folder holds: format, account, counts, sizes, who has it open. No secret.', inspect)
+  .addHelpText('after', '\nOf a folder of account folders: a line an account.')
+
+command('verify <folder>', 'Read and check every record; list each fault with its place. Changes nothing.', verify)
+
+command('repair <folder> <new>', 'Make a new folder of everything that is sound in a damaged one, which stays.', repair)
+
+command('compact <folder>', 'Give the dead space of a native store back now.', compact)
+
+command('backup <folder> <to>', 'Copy an account as it is at one moment, also beside a running bot.', backup)
+
+command('delete <folder>', 'Log out: remove credentials and keys, and nothing else.', remove)
+  .option('--yes', 'do not ask')
+  .option('--keep <to>', 'move them to this folder instead of removing them')
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? FINE : WRONG_USAGE
+  } else {
+    reportError(error, process.argv.includes('--json'))
+    const usage = error instanceof Usage || error?.code === 'ERR_AUTH_INVALID_ARG'
+    process.exitCode = usage ? WRONG_USAGE : FAULTS
+    // What is wrong was printed already.
+    if (error instanceof Fault) process.exitCode = FAULTS
+  }
+}

@@ -1,0 +1,118 @@
+/** `migrate`: one account, or each under a folder. */
+
+import { mkdir } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { basename, join, relative, resolve } from 'node:path'
+import { inspectAuthState, migrateAuthState } from '../index.js'
+import { accountsUnder, totalOf } from './commands.mjs'
+import { Fault, Usage, duration, errorAsJson, plural, printJson, say, showProgress, size } from './output.mjs'
+
+export async function migrate(from, to, { json, each, retire, sourceFormat }) {
+  const options = { ...(retire && { retireSource: true }), ...(sourceFormat && { sourceFormat }) }
+  const stop = stopOnInterrupt()
+  if (each) return migrateEach(from, to, { ...options, signal: stop }, json)
+  const shown = showProgress(json)
+  try {
+    const result = await migrateAuthState({
+      ...options,
+      from,
+      to,
+      signal: stop,
+      onProgress: ({ phase, done, total }) => shown.update(phase, done, total),
+    })
+    shown.end()
+    return json ? printJson(result) : describe(result)
+  } catch (error) {
+    shown.end(true)
+    throw error
+  }
+}
+
+/** Ctrl-C stops between two steps: the target is then unfinished, and the same command starts over. */
+function stopOnInterrupt() {
+  const controller = new AbortController()
+  process.once('SIGINT', () => controller.abort())
+  return controller.signal
+}
+
+function describe({ counts, bytes, durationMs, warnings, retired, verified, from, to }) {
+  for (const warning of warnings) say(`note: ${describeWarning(warning)}`)
+  const proof = verified ? ', each read back and compared' : ''
+  say(`${plural(totalOf(counts), 'key')}, ${size(bytes)}, in ${duration(durationMs)}${proof}`)
+  say(`${from.format} ${from.path}`)
+  say(`  -> ${to.format} ${to.path}`)
+  if (retired != null) say(`The old folder is now ${retired}.`)
+  else say('The old folder is as it was. Never run both: rename it, for old code.')
+}
+
+function describeWarning({ path, type, id, field, message }) {
+  const where = [type, id, field].filter(part => part !== undefined).join(' ')
+  return [where || path, message].filter(Boolean).join(': ')
+}
+
+/** More at a time than this would only wait for each other's syncs. */
+const AT_A_TIME = Math.max(2, availableParallelism())
+
+/** What `--retire` makes of a source's name. */
+const RETIRED = /\.migrated(-\d+)?$/
+
+async function migrateEach(parent, target, options, json) {
+  if (resolve(parent) === resolve(target)) throw new Usage('<from> and <to> are one folder')
+  const found = await accountsUnder(parent)
+  const accounts = found.filter(({ path }) => !RETIRED.test(path))
+  await mkdir(target, { recursive: true })
+  const shown = showProgress(json)
+  const start = performance.now()
+  const results = await inParallel(accounts, async ({ path, error }, done) => {
+    const to = join(resolve(target), basename(path))
+    const row = error === undefined ? await migrateOne(path, to, options) : { failed: errorAsJson(error) }
+    shown.update('accounts', done(), accounts.length)
+    return { from: path, to, ...row }
+  })
+  const of = name => results.filter(row => row[name] !== undefined)
+  const [moved, skipped, failed] = ['moved', 'skipped', 'failed'].map(of)
+  shown.end()
+  if (json) printJson(results)
+  else {
+    for (const { from, failed: error } of failed) say(`failed: ${relative('.', from)}: ${error.code}: ${error.message}`)
+    const parts = [`${plural(moved.length, 'account')} moved`, `${skipped.length} there already`, `${failed.length} failed`]
+    say(`${parts.join(', ')}, in ${duration(performance.now() - start)}`)
+  }
+  if (failed.length > 0) throw new Fault()
+}
+
+async function migrateOne(from, to, options) {
+  try {
+    if (await isDone(to)) return { skipped: 'an account is there already' }
+    const { counts, bytes, retired, warnings } = await migrateAuthState({ ...options, from, to })
+    return { moved: { counts, bytes, retired, warnings } }
+  } catch (error) {
+    return { failed: errorAsJson(error) }
+  }
+}
+
+/** Whether an earlier run has moved this one. */
+async function isDone(to) {
+  try {
+    const { creds, unfinished } = await inspectAuthState(to)
+    return creds === 'present' && !unfinished
+  } catch (error) {
+    if (error.errno === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** Does `work` on each item, a few at a time; results in the items' order. */
+async function inParallel(items, work) {
+  const results = new Array(items.length)
+  let next = 0
+  let finished = 0
+  const worker = async () => {
+    while (next < items.length) {
+      const i = next++
+      results[i] = await work(items[i], () => ++finished)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_A_TIME }, worker))
+  return results
+}
