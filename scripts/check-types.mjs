@@ -1,5 +1,5 @@
 /**
- * Compiles `__test__/types/` and the snippets of README.md with `tsc --strict` against every version of Baileys
+ * Compiles `__test__/types/`, `examples/` and the snippets of README.md with `tsc --strict` against every version of Baileys
  * that the package supports, and asks that everything which `index.d.ts` exports is documented.
  */
 
@@ -84,10 +84,11 @@ await main(async () => {
   const { default: ts } = await import('typescript')
   const snippets = readmeSnippets()
   const tests = readdirSync(testFolder).filter(name => name.endsWith('.mts')).map(name => join(testFolder, name))
+  const examples = readdirSync(join(root, 'examples')).map(name => join(root, 'examples', name))
   const format = { getCurrentDirectory: () => root, getCanonicalFileName: name => name, getNewLine: () => '\n' }
   const faults = []
   for (const variant of variants) {
-    const files = variant.module === 'CommonJS' ? tests : [...tests, ...snippets.keys()]
+    const files = variant.module === 'CommonJS' ? tests : [...tests, ...examples, ...snippets.keys()]
     const { program, found } = check(ts, variant, files, snippets)
     const { version } = JSON.parse(readFileSync(join(root, 'node_modules', variant.baileys, 'package.json'), 'utf8'))
     console.log(`Baileys ${version}, ${variant.module}: ${found.length === 0 ? 'ok' : `${found.length} faults`}`)
