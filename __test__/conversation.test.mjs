@@ -5,6 +5,7 @@ import test from 'node:test'
 import { migrateAuthState } from '../index.js'
 import { assertSameFolder, readFolder, tempFolder } from './support/accounts.mjs'
 import { counted } from './support/counted.mjs'
+import { openAuthState } from './support/backends.mjs'
 import { RemoteParty } from './support/remote.mjs'
 import { rc14 } from './support/rc14.mjs'
 import { Conversation, Server } from './support/signal.mjs'
@@ -80,12 +81,28 @@ for (const [ofAlice, ofBob] of [
     const conversation = new Conversation({ alice, bob, group: GROUP })
     for (let round = 0; round < 5; round++) {
       await conversation.talk(20)
+      // In the middle she moves to a folder, and on to the other custom backend.
+      const [from, to] = { 1: ['alice', 'native'], 2: ['native', 'again'] }[round] ?? []
+      if (from) {
+        await alice.stop()
+        const backend = to === 'native' ? 'native' : ofBob
+        await moveHandles([alice.backend, join(root, from)], [backend, join(root, to)])
+        await alice.restart({ backend, folder: join(root, to) })
+      }
       await alice.restart({ kill: round % 2 === 0 })
       await bob.restart({ kill: round % 2 === 1 })
     }
     await conversation.deliverLate()
     assert.equal(conversation.received, 100)
   })
+}
+
+/** Moves the account from a handle of one backend to one of another. */
+async function moveHandles(from, to) {
+  const handles = await Promise.all([openAuthState(...from), openAuthState(...to)])
+  const { verified } = await migrateAuthState({ from: handles[0], to: handles[1] })
+  assert.equal(verified, true)
+  for (const handle of handles) await handle.close()
 }
 
 /** Moves the account, and sees that the source stayed as it was. */
