@@ -8,12 +8,13 @@
 import { bare } from './bare.mjs'
 import { codec } from './codec.mjs'
 import { lmdb } from './lmdb.mjs'
+import { movers } from './movers.mjs'
 import { nodeSqlite } from './node-sqlite.mjs'
 import { ours } from './ours.mjs'
 import { p0 } from './p0.mjs'
 import { sqlite } from './sqlite.mjs'
 
-const all = [p0, ...sqlite, ...nodeSqlite, ...lmdb, ...ours, codec, bare]
+const all = [p0, ...sqlite, ...nodeSqlite, ...lmdb, ...ours, ...movers, codec, bare]
 
 export const peers = Object.fromEntries(all.map(peer => [peer.name, peer]))
 

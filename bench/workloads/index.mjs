@@ -13,10 +13,11 @@
 import { day } from './day.mjs'
 import { lanes } from './lanes.mjs'
 import { memory } from './memory.mjs'
+import { moves } from './moves.mjs'
 import { reads } from './reads.mjs'
 import { writes } from './writes.mjs'
 
-const all = [...reads, ...writes, ...memory, ...lanes, ...day]
+const all = [...reads, ...writes, ...memory, ...lanes, ...day, ...moves]
 
 export const workloads = Object.fromEntries(
   all.sort((a, b) => order(a.name) - order(b.name)).map(workload => [workload.name, workload]),
