@@ -45,7 +45,8 @@ async function checkContents(project) {
   const folder = name => join(project, 'node_modules', name)
   const files = await filesOf(folder(library))
   const rest = files.filter(name => !/^(lib\/[\w-]+\.js|bin\/[\w-]+\.mjs)$/.test(name))
-  const expected = ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs/format.md', 'index.d.ts', 'index.js', 'package.json']
+  const shown = ['docs/custom-backends.md', 'docs/format.md', 'examples/migrate.cjs', 'examples/migrate.mts']
+  const expected = ['CHANGELOG.md', 'LICENSE', 'README.md', ...shown, 'index.d.ts', 'index.js', 'package.json']
   assert.deepEqual(rest, expected, 'the files of the package, lib/ and bin/ aside')
   assert.deepEqual(await filesOf(folder(platform)), ['LICENSE', 'README.md', addon, 'package.json'])
   for (const name of [library, platform]) {
