@@ -198,6 +198,21 @@ test('a folder that another half failed on is taken back: run it again', async t
   await migrateAuthState({ from: folder, to })
 })
 
+test('a source that says something else when it is read back is CORRUPT, and nothing is published', async t => {
+  const { creds } = await account(t)
+  let reads = 0
+  const restless = { creds, keys: { async *list(type) { if (type === 'session') yield { id: 'a', value: { n: ++reads } } } } }
+  const empty = newPath(t, 'empty')
+  fs.mkdirSync(empty)
+  for (const to of [newPath(t, 'native'), empty]) {
+    const error = await rejection(() => migrateAuthState({ from: restless, to }))
+    assert.equal(error.code, 'ERR_AUTH_CORRUPT')
+    assert.deepEqual([error.type, error.id], ['session', 'a'])
+  }
+  assert.deepEqual(fs.readdirSync(empty), [], 'a folder that was there stays, as it was')
+  await migrateAuthState({ from: restless, to: empty, verify: false })
+})
+
 test('the same format to the same format is a copy', async t => {
   const { folder } = await account(t)
   const copy = newPath(t, 'copy')

@@ -75,7 +75,7 @@ impl Source {
             survey.foreign.extend(left);
             (Some(reader), keys)
         } else {
-            (None, key_files(&survey))
+            (None, key_files(&mut survey))
         };
         let seen = vec![None; keys.len()];
         let (skip_corrupt, corrupt) = (plan.skip_corrupt, Vec::new());
@@ -219,7 +219,7 @@ impl Source {
         if self.log.is_some() {
             return Ok(());
         }
-        if key_files(&Survey::of(&self.folder)?) != self.keys {
+        if key_files(&mut Survey::of(&self.folder)?) != self.keys {
             return Err(changed(&self.folder, "the number of key files"));
         }
         let read: Vec<(&Key, Stamp)> = self
@@ -311,9 +311,10 @@ fn format_of(folder: &Folder, survey: &Survey, said: Option<Format>) -> Result<F
     Err(Error::new(Code::WrongFormat, message).at(&folder.path))
 }
 
-/// The key files, by stem.
-fn key_files(survey: &Survey) -> Vec<Key> {
-    let mut keys: Vec<Key> = survey.keys.iter().chain(&survey.unknown_keys).cloned().collect();
+/// Takes the key files out, by stem.
+fn key_files(survey: &mut Survey) -> Vec<Key> {
+    let mut keys = std::mem::take(&mut survey.keys);
+    keys.append(&mut survey.unknown_keys);
     keys.sort_by(|a, b| a.stem.cmp(&b.stem));
     keys
 }

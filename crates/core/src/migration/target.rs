@@ -29,6 +29,8 @@ const FRAME_BYTES: usize = 1 << 20;
 /// A target that is begun: its marker is on disk.
 pub(crate) struct Target {
     folder: Arc<Folder>,
+    /// It was not there before.
+    made_folder: bool,
     format: Format,
     /// Locked as long as this target is being made.
     _marker: Arc<dyn File>,
@@ -38,6 +40,7 @@ pub(crate) struct Target {
 impl Target {
     /// Makes the folder, checks that it is free, and marks it as unfinished.
     pub fn begin(fs: &dyn Fs, path: &Path, format: Format, creds: &Creds) -> Result<Self> {
+        let made_folder = Folder::open(fs, path, &Listeners::default())?.is_none();
         let folder = Arc::new(Folder::open_or_create(fs, path, &Listeners::default())?);
         check_free(&folder, &Survey::of(&folder)?, creds)?;
         let lock = match format {
@@ -54,7 +57,7 @@ impl Target {
             folder.remove(MARKER)?;
         }
         begun?;
-        Ok(Self { folder, format, _marker: marker, _lock: lock })
+        Ok(Self { folder, made_folder, format, _marker: marker, _lock: lock })
     }
 
     fn begin_marked(folder: &Folder, marker: &dyn File, creds: &Creds) -> Result<()> {
@@ -112,7 +115,7 @@ impl Target {
 
     /// Takes back what was made, as far as that goes: the marker last, so that what stays does not open.
     pub fn abandon(self, fs: &dyn Fs) {
-        let Self { folder, _marker: marker, _lock: lock, .. } = self;
+        let Self { folder, made_folder, _marker: marker, _lock: lock, .. } = self;
         let removed = Survey::of(&folder).and_then(|survey| {
             remove_remains(&folder, &survey)?;
             if lock.is_some() {
@@ -121,7 +124,7 @@ impl Target {
             folder.remove(MARKER)
         });
         drop((marker, lock));
-        if removed.is_ok() {
+        if removed.is_ok() && made_folder {
             remove_folder(fs, &folder);
         }
     }
