@@ -282,6 +282,32 @@ test('onProgress tells each phase to its end; a logger hears of the result', asy
   }
 })
 
+test('an onProgress that throws ends it, and nothing else; a logger that throws is no failure', async t => {
+  const { folder } = await makeAccountFolder(newPath(t), { preKeys: 812, sessions: 3 })
+  const thrown = new Error('of the bar')
+  const onProgress = () => { throw thrown }
+  const to = newPath(t, 'native')
+  // A small folder may be moved before it hears.
+  const error = await migrateAuthState({ from: folder, to, onProgress }).then(() => thrown, error => error)
+  assert.equal(error, thrown)
+  const handle = await opened(t, native)
+  assert.equal(await rejection(() => migrateAuthState({ from: folder, to: handle.handle, onProgress })), thrown)
+  const log = () => { throw new Error('of the logger') }
+  const logger = { trace: log, debug: log, info: log, warn: log, error: log }
+  assert.equal((await migrateAuthState({ from: folder, to: handle.handle, logger })).verified, true)
+})
+
+test('a native folder that was read into a handle is let go at once, also when that failed', async t => {
+  const { folder } = await account(t)
+  const store = newPath(t, 'native')
+  await migrateAuthState({ from: folder, to: store })
+  const target = await opened(t, multiFile)
+  await migrateAuthState({ from: store, to: target.handle })
+  await (await useNativeAuthState(store, { lockTimeoutMs: 0 })).close()
+  assert.equal((await rejection(() => migrateAuthState({ from: store, to: target.handle }))).code, 'ERR_AUTH_EXISTS')
+  await (await useNativeAuthState(store, { lockTimeoutMs: 0 })).close()
+})
+
 test('an abort ends it as ABORTED, with its reason, before anything is published', async t => {
   const { folder, creds } = await makeAccountFolder(newPath(t), { preKeys: 812, sessions: 3 })
   const before = snapshot(folder)

@@ -19,8 +19,16 @@ async function migrateAuthState(options) {
   if (target.path === undefined && checked.targetFormat !== undefined) throw invalidArg("option 'targetFormat' is for a folder")
 
   let telling = onProgress !== undefined
+  let thrown
   const tell = progress => {
-    if (telling) onProgress(progress)
+    try {
+      if (telling) onProgress(progress)
+    } catch (error) {
+      // Called from Rust: nobody else could catch it.
+      telling = false
+      thrown = { error }
+      abort()
+    }
   }
   const control = native.migrationControl(telling ? tell : undefined)
   const abort = () => native.abortMigration(control)
@@ -31,11 +39,12 @@ async function migrateAuthState(options) {
     const between = { ...rustOptions(checked, source), control }
     const result = await (source.path !== undefined && target.path !== undefined
       ? fromFolderToFolder(source, target, between)
-      : copy(source, target, { ...between, checked, tell }))
+      : copy(source, target, { ...between, checked, tell: onProgress ?? (() => {}) }))
     log(logger, result)
     return result
   } catch (error) {
-    throw error?.code === 'ERR_AUTH_ABORTED' ? aborted(signal) : error
+    if (error?.code !== 'ERR_AUTH_ABORTED') throw error
+    throw thrown === undefined ? aborted(signal) : thrown.error
   } finally {
     // What is still on its way would come after the end.
     telling = false
@@ -53,10 +62,18 @@ async function fromFolderToFolder(source, target, { options, control }) {
 }
 
 /** Where one end is JavaScript's: keys in batches, every value read back and compared, the credentials last. */
-async function copy(source, target, { options, control, checked: { signal, verify = true, targetFormat }, tell }) {
+async function copy(source, target, { options, control, checked, tell }) {
+  const from = await source.open(options, control)
+  try {
+    return await copyOpened(source, from, target, { options, checked, tell })
+  } finally {
+    await from.close?.()
+  }
+}
+
+async function copyOpened(source, from, target, { options, checked: { signal, verify = true, targetFormat }, tell }) {
   const begun = performance.now()
   const moved = { counts: {}, bytes: 0, warnings: [] }
-  const from = await source.open(options, control)
   await target.begin({ creds: from.creds, from: source.path, format: targetFormat ?? (from.format === 'native' ? 'multi-file' : 'native') })
   const progress = { phase: 'copy', done: 0, total: from.total, bytes: 0 }
   const step = (phase, batch) => {
@@ -123,8 +140,12 @@ function aborted(signal) {
 
 function log(logger, { counts, warnings, bytes, durationMs, from, to }) {
   if (logger === undefined) return
-  for (const warning of warnings) logger.warn(warning, warning.message)
-  logger.info({ counts, bytes, durationMs, from, to }, 'the account was moved')
+  try {
+    for (const warning of warnings) logger.warn(warning, warning.message)
+    logger.info({ counts, bytes, durationMs, from, to }, 'the account was moved')
+  } catch {
+    // It was moved all the same.
+  }
 }
 
 /** What does not apply is not there. */

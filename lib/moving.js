@@ -16,7 +16,7 @@ const BATCH = 256
 
 /**
  * Where an account comes from. `path`: a folder, with `handle` of one that this process has open. `open` gives what is
- * read: `creds` (text), `format`, `total` (0: not known), `batches()`, `end()`, `retire()`.
+ * read: `creds` (text), `format`, `total` (0: not known), `batches()`, `end()`, and of a folder `retire()` and `close()`.
  */
 function sourceOf(from) {
   if (typeof from === 'string') return folderSource(resolve(checkFolder(from, "option 'from'")))
@@ -50,12 +50,14 @@ function folderSource(path) {
         used = true
         for (;;) {
           const batch = unwrap(await native.readEntries(again, BATCH))
-          if (batch == null) return
+          if (batch == null) break
           if (batch.ids.length > 0) yield batch
         }
+        if (again !== reading) unwrap(await native.closeReading(again))
       }
+      const close = async () => unwrap(await native.closeReading(reading))
       const end = async () => unwrap(await native.endReading(reading))
-      return { creds, format, total, batches, end, retire: async () => unwrap(await native.retireSource(reading)) }
+      return { creds, format, total, batches, end, close, retire: async () => unwrap(await native.retireSource(reading)) }
     }
   }
 }

@@ -232,6 +232,16 @@ pub fn end_reading<'env>(env: &'env Env, reading: &External<Reading>) -> Result<
     })
 }
 
+/// Lets go of a folder that was read.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn close_reading<'env>(env: &'env Env, reading: &External<Reading>) -> Result<Object<'env>> {
+    let reading = Reading::clone(reading);
+    promised(env, async move { reading.close().await })
+}
+
 /// Where a source is now.
 #[napi(object, object_from_js = false)]
 pub struct Retired {

@@ -26,7 +26,9 @@ pub struct Reading(Arc<Shared>);
 
 struct Shared {
     plan: Plan,
-    state: Mutex<(Source, usize)>,
+    head: (Creds, Format, usize),
+    /// The source and how far it is read, until it is closed.
+    state: Mutex<Option<(Source, usize)>>,
 }
 
 impl Reading {
@@ -39,7 +41,8 @@ impl Reading {
         check_closed(&fs, &plan.from, plan.lock_source).await?;
         run(Lane::Move, move || {
             let source = Source::open(existing(fs.as_ref(), &plan.from)?, &plan)?;
-            Ok(Self(Arc::new(Shared { plan, state: Mutex::new((source, 0)) })))
+            let head = (source.creds().clone(), source.format(), source.len());
+            Ok(Self(Arc::new(Shared { plan, head, state: Mutex::new(Some((source, 0))) })))
         })
         .await?
     }
@@ -51,7 +54,7 @@ impl Reading {
         let shared = self.0.clone();
         run(Lane::Move, move || {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&shared.plan, &mut state)
+            work(&shared.plan, state.as_mut().ok_or_else(over)?)
         })
         .await?
     }
@@ -59,8 +62,7 @@ impl Reading {
     /// The credentials, the format, and how many keys there are, about.
     #[must_use]
     pub fn head(&self) -> (Creds, Format, usize) {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.0.creds().clone(), state.0.format(), state.0.len())
+        self.0.head.clone()
     }
 
     /// The next keys; `None` at the end.
@@ -93,6 +95,16 @@ impl Reading {
             Ok(source.remarks())
         })
         .await
+    }
+
+    /// Lets go of the folder and its lock.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub async fn close(&self) -> Result<()> {
+        let shared = self.0.clone();
+        run(Lane::Move, move || drop(shared.state.lock().unwrap_or_else(PoisonError::into_inner).take()))
+            .await
     }
 
     /// Renames the folder; says where it is, or why it could not be.
@@ -216,7 +228,7 @@ impl Writing {
 }
 
 fn over() -> Error {
-    Error::internal("a migration's target that is finished was written to")
+    Error::internal("a half of a migration that is over was used")
 }
 
 fn merged(key: &Key) -> Error {
