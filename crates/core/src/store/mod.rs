@@ -5,8 +5,10 @@
 //! the runtime that lives while there is work. So a store at rest costs no thread.
 
 mod burst;
+mod ending;
 mod objects;
 mod pending;
+mod reader;
 mod worker;
 
 use std::collections::VecDeque;
@@ -446,7 +448,7 @@ impl Handle {
         self.store.reads_burst.call(!state.reading);
         if !std::mem::replace(&mut state.reading, true) {
             drop(state);
-            self.store.start(Lane::Read, worker::read(self.store.clone()));
+            self.store.start(Lane::Read, reader::read(self.store.clone()));
         }
     }
 

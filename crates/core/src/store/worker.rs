@@ -1,4 +1,4 @@
-//! The tasks that do a store's work: one for its calls, in order, and one for its reads.
+//! The task that does a store's calls, in order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Call, Handle, NotOpened, Opened, Phase, ReadCall, SaveCall, State, Store, Turn, WriteCall};
+use super::ending::{OnPanic, drop_backend, end, end_if_final, finish, let_go, refusal};
+use super::{Call, Handle, NotOpened, Opened, Phase, SaveCall, State, Store, Turn, WriteCall};
 use crate::backend::{Commit, Expected};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::{Event, Listener};
-use crate::runtime::{self, Lane, give_way, run};
+use crate::runtime::{self, give_way};
 
 /// After so many steps other stores have their turn.
 const STEPS_AT_A_TIME: usize = 64;
@@ -52,26 +53,6 @@ async fn work_on(store: Arc<Store>, mut guard: OnPanic) {
         }
     }
     guard.0 = None;
-}
-
-/// A bug of ours must not leave callers waiting for ever.
-struct OnPanic(Option<Arc<Store>>);
-
-impl Drop for OnPanic {
-    fn drop(&mut self) {
-        if let Some(store) = self.0.take() {
-            let mut state = store.state();
-            state.phase = Phase::Gone(Error::internal("a store's task panicked"));
-            // A later call starts a new task, which refuses it.
-            (state.working, state.reading) = (false, false);
-            let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
-            drop(state);
-            drop((dropped, store.take_backend()));
-            tell(&store);
-            store.released.send_replace(true);
-            store.rested.send_modify(|times| *times += 1);
-        }
-    }
 }
 
 /// Nothing waits: stays awake a moment where another call is likely, and rests otherwise.
@@ -117,14 +98,6 @@ fn next(store: &Store) -> Option<Step> {
         store.burst.taken();
     }
     Some(step)
-}
-
-/// Why a write cannot be made any more.
-fn refusal(state: &State) -> Option<Error> {
-    match &state.phase {
-        Phase::Running | Phase::Closed => None,
-        Phase::Failed(error) | Phase::Gone(error) => Some(error.clone()),
-    }
 }
 
 async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
@@ -286,87 +259,6 @@ fn writes_behind(state: &mut State) -> Vec<WriteCall> {
 
 fn is_latching(error: &Error) -> bool {
     error.code() == Code::Io
-}
-
-/// From here on this store takes no writes (failed) or nothing (gone).
-fn end(state: &mut State, error: &Error) {
-    if refusal(state).is_some() {
-        return;
-    }
-    state.phase = match error.code() {
-        Code::Gone | Code::Fenced => Phase::Gone(error.clone()),
-        _ => Phase::Failed(failed_before(error)),
-    };
-}
-
-fn failed_before(error: &Error) -> Error {
-    let first = error.details();
-    if first.code == Code::Failed {
-        return error.clone();
-    }
-    Error::new(
-        Code::Failed,
-        format!(
-            "an earlier write failed ({first}), so nothing more is written: open the folder again",
-            first = first.message
-        ),
-    )
-    .with(|details| {
-        details.path = first.path.clone();
-        details.cause = first.cause.clone();
-        details.thrown = first.thrown.clone();
-    })
-}
-
-/// A read, too, may find out that somebody else has the store.
-async fn end_if_final(store: &Store, error: Option<&Error>) {
-    let Some(error) = error.filter(|error| error.is_final()) else { return };
-    let first = {
-        let mut state = store.state();
-        let first = refusal(&state).is_none();
-        end(&mut state, error);
-        first
-    };
-    if first {
-        let_go(store).await;
-    }
-}
-
-/// Closes files where that may take its time.
-async fn drop_backend(store: &Store) {
-    let backend = store.take_backend();
-    // A panic in a drop has dropped it all the same.
-    let _ = run(Lane::Commit, move || drop(backend)).await;
-}
-
-/// Tells whoever looks how this store has ended. That a folder is gone is no news to who removed it: a handle hears of it
-/// when it is used.
-fn tell(store: &Store) {
-    let phase = store.state().phase.clone();
-    match phase {
-        Phase::Running | Phase::Closed => {}
-        Phase::Gone(error) if error.code() == Code::Gone => {
-            store.listeners.emit(&Event::info("gone", &store.path, error.to_string()));
-        }
-        Phase::Failed(error) | Phase::Gone(error) => {
-            let word = if error.code() == Code::Fenced { "fenced" } else { "latched" };
-            store.listeners.emit(&Event::error(word, &store.path, error.to_string()));
-            store.listeners.fatal(&error);
-        }
-    }
-}
-
-async fn let_go(store: &Store) {
-    tell(store);
-    if let Ok(backend) = store.backend() {
-        backend.abandon().await;
-    }
-    // One that is under way stops by itself; whoever opens the folder anew waits for that.
-    drop(store.compaction.lock().await);
-    if matches!(store.state().phase, Phase::Gone(_)) {
-        drop_backend(store).await;
-    }
-    store.released.send_replace(true);
 }
 
 async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
@@ -546,84 +438,4 @@ async fn close(store: &Arc<Store>, listener: &Listener, object: super::ObjectId)
         return Ok(());
     }
     finish(store).await
-}
-
-/// The last handle is gone: waits for the reads, and closes the backend.
-async fn finish(store: &Store) -> Result<()> {
-    let mut rested = store.rested.subscribe();
-    while store.state().reading {
-        if rested.changed().await.is_err() {
-            break;
-        }
-    }
-    let result = match store.backend() {
-        Ok(backend) => backend.close().await,
-        Err(error) => Err(error),
-    };
-    drop_backend(store).await;
-    store.released.send_replace(true);
-    result
-}
-
-/// Reads until no read waits: all that wait together are one read of the backend.
-pub(super) fn read(store: Arc<Store>) -> impl Future<Output = ()> + Send {
-    let guard = OnPanic(Some(store.clone()));
-    read_on(store, guard)
-}
-
-/// The reads that wait.
-fn reads(store: &Store) -> Vec<ReadCall> {
-    let mut state = store.state();
-    store.reads_burst.taken();
-    state.reads.drain(..).collect()
-}
-
-async fn read_on(store: Arc<Store>, mut guard: OnPanic) {
-    loop {
-        let mut calls = reads(&store);
-        if calls.is_empty() {
-            // Only where that keeps no task of others from its thread.
-            if runtime::is_on(Lane::Read) {
-                store.reads_burst.stay();
-            }
-            calls = reads(&store);
-        }
-        if calls.is_empty() {
-            let mut state = store.state();
-            // Under the lock: who adds a read from here on starts a new task.
-            if state.reads.is_empty() {
-                state.reading = false;
-                break;
-            }
-            continue;
-        }
-        let unanswered = |call: &ReadCall| {
-            let keys = call.keys.iter().zip(&call.answers);
-            keys.filter(|(_, answer)| answer.is_none()).map(|(key, _)| key.clone()).collect::<Vec<_>>()
-        };
-        let keys = calls.iter().flat_map(unanswered).collect();
-        let found = match store.backend() {
-            Ok(backend) => backend.read(keys).await,
-            Err(error) => Err(error),
-        };
-        match found {
-            Err(error) => calls.into_iter().for_each(|call| (call.reply)(Err(error.clone()))),
-            Ok(found) => {
-                let errors = || found.iter().filter_map(|found| found.as_ref().err());
-                end_if_final(&store, errors().find(|error| error.is_final())).await;
-                let mut found = found.into_iter();
-                for call in calls {
-                    let missing = || Err(Error::internal("a read without an answer"));
-                    let answers: Vec<Result<_>> = call
-                        .answers
-                        .into_iter()
-                        .map(|answer| answer.map_or_else(|| found.next().unwrap_or_else(missing), Ok))
-                        .collect();
-                    (call.reply)(answers.into_iter().collect());
-                }
-            }
-        }
-    }
-    guard.0 = None;
-    store.rested.send_modify(|times| *times += 1);
 }
