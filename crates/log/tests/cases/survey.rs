@@ -85,6 +85,21 @@ fn every_flipped_bit_is_found_and_placed_and_everything_else_is_saved() {
 }
 
 #[test]
+fn damage_in_two_frames_is_two_faults_each_as_long_as_its_frame_and_what_lies_between_is_checked() {
+    let (mut bytes, frames, _) = healthy();
+    for damaged in [1, 3] {
+        bytes[frames[damaged] + 60] ^= 1;
+    }
+    let (verified, seen, ..) = examine(&bytes);
+    let faults: Vec<_> = verified.faults.iter().map(|fault| (fault.offset, fault.length)).collect();
+    let whole = |at: usize| (frames[at] as u64, Some((frames[at + 1] - frames[at]) as u64));
+    assert_eq!(faults, [whole(1), whole(3)]);
+    // The first frame (empty), the second commit, the fourth, and the close frame.
+    assert_eq!((verified.frames, verified.checked, verified.tail_bytes), (4, 3, 0));
+    assert_eq!(seen.keys().collect::<Vec<_>>(), [&b"a"[..], b"b", b"e"]);
+}
+
+#[test]
 fn zeroed_sectors_are_found_and_the_frames_around_them_saved() {
     let (bytes, frames, state) = healthy();
     for sector in [16, 64] {
