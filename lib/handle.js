@@ -71,7 +71,7 @@ function makeHandle(handle, share, proto, listener, place) {
       share.creds = creds
     }
   }
-  state.keys = makeKeys(handle, state, proto, listener)
+  state.keys = makeKeys(handle, state, proto, listener, place)
 
   const save = async () => {
     listener.unwrap(await native.saveCreds(handle, stringify(state.creds, 'state.creds')))

@@ -17,6 +17,8 @@ const KNOWN_TYPES = new Set([...KEY_TYPES, 'status-sender-key', 'tctoken-sender-
 
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
+/** How many files are read in a row: the next ones while these are parsed. */
+const FILES_IN_A_ROW = 128
 /** Between what crosses to Rust in one string: no JSON text has one in it. */
 const NUL = '\0'
 /** Before a text in which something is to be revived. */
@@ -25,8 +27,11 @@ const TO_REVIVE = ' '
 const NEVER_STORED = '-'.repeat(256)
 const HAVE_NO_BYTES = new Set(['session'])
 
-/** The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. */
-function makeKeys(handle, state, proto, listener) {
+/**
+ * The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. Where
+ * each key is a file a large `get` is made in parts, for which nothing is lost: others write file by file, too.
+ */
+function makeKeys(handle, state, proto, listener, { format }) {
   const unwrap = answer => listener.unwrap(answer)
 
   const decode = (type, text) => {
@@ -41,11 +46,14 @@ function makeKeys(handle, state, proto, listener) {
     checkType(type)
     checkIds(ids)
     const names = ids.map(String)
-    const found = read(type, names)
-    // Without a turn of the event loop where it is there.
-    const texts = isPromise(found) ? await found : found
+    const parts = format === 'multi-file' ? inParts(names, FILES_IN_A_ROW) : [names]
+    const found = parts.map(part => read(type, part))
     const data = {}
-    for (let i = 0; i < names.length; i++) put(data, names[i], texts[i] == null ? null : decode(type, texts[i]))
+    for (const [n, part] of parts.entries()) {
+      // Without a turn of the event loop where it is there.
+      const texts = isPromise(found[n]) ? await found[n] : found[n]
+      for (let i = 0; i < part.length; i++) put(data, part[i], texts[i] == null ? null : decode(type, texts[i]))
+    }
     return data
   }
 
@@ -110,13 +118,18 @@ function makeKeys(handle, state, proto, listener) {
 function readTexts(handle, type, ids, unwrap) {
   const textsOf = answer => (ids.length === 1 ? [answer] : answer)
   const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL))
-  return isPromise(answer) ? answer.then(late => textsOf(unwrap(late))) : textsOf(answer)
+  return isPromise(answer) ? handled(answer.then(late => textsOf(unwrap(late)))) : textsOf(answer)
 }
 
 /** Its rejection is seen by who iterates; by who does not, it is not missed. */
 function handled(promise) {
   promise.catch(() => {})
   return promise
+}
+
+function inParts(all, size) {
+  if (all.length <= size) return [all]
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size))
 }
 
 /** Not `instanceof`: a test runner may load this file in a realm of its own. */

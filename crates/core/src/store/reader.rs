@@ -7,17 +7,29 @@ use super::{ReadCall, Store};
 use crate::error::{Error, Result};
 use crate::runtime::{self, Lane};
 
-/// Reads until no read waits: all that wait together are one read of the backend.
+/// Reads until no read waits: those that wait together are one read of the backend.
 pub(super) fn read(store: Arc<Store>) -> impl Future<Output = ()> + Send {
     let guard = OnPanic(Some(store.clone()));
     read_on(store, guard)
 }
 
-/// The reads that wait.
+/// So many keys are read at once, at the most, unless one call asks for more: who waits for the first ones has them while
+/// the next ones are read.
+const KEYS_AT_A_TIME: usize = 256;
+
+/// The next reads that wait.
 fn reads(store: &Store) -> Vec<ReadCall> {
     let mut state = store.state();
-    store.reads_burst.taken();
-    state.reads.drain(..).collect()
+    let mut keys = 0;
+    let mut fits = |call: &ReadCall| {
+        keys += call.keys.len();
+        keys <= KEYS_AT_A_TIME
+    };
+    let count = state.reads.iter().take_while(|call| fits(call)).count().max(1).min(state.reads.len());
+    if count == state.reads.len() {
+        store.reads_burst.taken();
+    }
+    state.reads.drain(..count).collect()
 }
 
 async fn read_on(store: Arc<Store>, mut guard: OnPanic) {
