@@ -207,3 +207,30 @@ describe('while it compacts', () => {
     t.diagnostic(`the longest get ${longest.toFixed(1)} ms`)
   })
 })
+
+describe('a migration', () => {
+  test('holds no more than the names and some values, however many there are, there and back', { timeout: 300_000 }, async t => {
+    const folder = newPath(t)
+    const { result } = await run(t, `${measures}
+      const text = 'x'.repeat(4000)
+      const { saveCreds, close } = await auth.useMultiFileAuthState(folder)
+      await saveCreds()
+      await close()
+      const grown = async (from, to) => {
+        const before = rss()
+        // From here on the highest.
+        fs.writeFileSync('/proc/self/clear_refs', '5')
+        const { bytes } = await auth.migrateAuthState({ from, to })
+        const highest = Number(/VmHWM:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
+        return { bytes, more: highest - before }
+      }
+      for (let n = 0; n < 20_000; n++) fs.writeFileSync(path.join(folder, 'sender-key-memory-' + n + '.json'), JSON.stringify({ n, text }))
+      report([await grown(folder, folder + '-native'), await grown(folder + '-native', folder + '-back')])
+    `, folder)
+    for (const { bytes, more } of result) {
+      assert.ok(bytes > 76 * MB)
+      assert.ok(more < 30 * MB, `memory grew by ${(more / MB).toFixed(1)} MB for ${(bytes / MB).toFixed(0)} MB of values`)
+    }
+    t.diagnostic(result.map(({ bytes, more }) => `${(bytes / MB).toFixed(0)} MB moved, memory ${(more / MB).toFixed(1)} MB more at most`).join('; '))
+  })
+})
