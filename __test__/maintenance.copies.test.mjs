@@ -303,6 +303,19 @@ for (const backend of backends) {
       })
     }
 
+    if (backend.name === 'native') {
+      test('keep: a log that a cleaner has just removed under the handle is kept too', async t => {
+        const { folder, keys, saveCreds } = await opened(t, backend)
+        await saveCreds()
+        await keys.set({ session: { a: { n: 1 } } })
+        fs.rmSync(path.join(folder, 'keys.1.log'))
+        const keep = beside(folder, 'kept')
+        await deleteAuthState(folder, { keep })
+        const kept = await opened(t, backend, { folder: keep, create: false })
+        assert.deepEqual(await kept.keys.get('session', ['a']), { a: { n: 1 } })
+      })
+    }
+
     test('a keep that fails removes nothing, and the handle goes on', async t => {
       const { folder, handle, keys, saveCreds } = await account(t)
       await keys.set({ session: { b: { n: 2 } } })

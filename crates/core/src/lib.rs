@@ -17,6 +17,7 @@ pub mod migration;
 pub mod registry;
 pub mod runtime;
 pub mod store;
+mod threads;
 pub mod usable;
 pub mod value;
 mod watchdog;

@@ -12,15 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, Result};
 pub use crate::watchdog::Client;
 use crate::watchdog::Work;
+use crate::{threads, watchdog};
 
 /// What a piece of blocking work is: how much of each kind runs at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +41,9 @@ const COMMIT_THREADS: usize = 16;
 const OPEN_THREADS: usize = 4;
 const MOVE_THREADS: usize = 2;
 const COMPACT_THREADS: usize = 2;
-/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these.
-const STUCK_THREADS: usize = 64;
+const LANE_THREADS: usize = READ_THREADS + COMMIT_THREADS + OPEN_THREADS + MOVE_THREADS + COMPACT_THREADS;
+/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these. Two a folder.
+const STUCK_THREADS: usize = 512;
 
 struct Lanes {
     runtime: Runtime,
@@ -72,17 +72,7 @@ fn lanes() -> Result<&'static Lanes> {
         .get_or_init(|| {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(1)
-                .max_blocking_threads(
-                    READ_THREADS
-                        + COMMIT_THREADS
-                        + OPEN_THREADS
-                        + MOVE_THREADS
-                        + COMPACT_THREADS
-                        + STUCK_THREADS,
-                )
                 .thread_name("baileys-auth")
-                // A thread that was had once is kept: a process at its limit could not have another.
-                .thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)))
                 .enable_time()
                 .build()
                 .map_err(|error| Error::internal(format_args!("cannot start threads: {error}")))?;
@@ -163,10 +153,7 @@ pub async fn run_for<T: Send + 'static>(
         drop(noted);
         done
     });
-    done?.await.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => Error::internal(panic_text(panic.as_ref())),
-        Err(error) => Error::internal(error),
-    })
+    done?.await.unwrap_or_else(|error| Err(Error::internal(error)))
 }
 
 /// Runs blocking work in a lane.
@@ -239,13 +226,23 @@ pub async fn give_way() {
     tokio::task::yield_now().await;
 }
 
+/// Does work on a thread, and sends what comes of it, a panic too.
 fn blocking<T: Send + 'static>(
     lanes: &'static Lanes,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>> {
-    // It panics when there is no thread to be had.
-    catch_unwind(AssertUnwindSafe(|| lanes.runtime.spawn_blocking(work)))
-        .map_err(|panic| Error::internal(panic_text(panic.as_ref())))
+) -> Result<oneshot::Receiver<Result<T>>> {
+    let (send, receive) = oneshot::channel();
+    let job = move || {
+        // For timers that are made on it.
+        let _entered = lanes.runtime.enter();
+        let done = catch_unwind(AssertUnwindSafe(work));
+        // Whoever has stopped waiting needs no answer.
+        let _ = send.send(done.map_err(|panic| Error::internal(panic_text(panic.as_ref()))));
+    };
+    let most = LANE_THREADS + watchdog::stuck().min(STUCK_THREADS);
+    threads::spawn(Box::new(job), most)
+        .map_err(|error| Error::internal(format_args!("cannot start threads: {error}")))?;
+    Ok(receive)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,12 @@ struct All {
 }
 
 static ALL: LazyLock<Mutex<All>> = LazyLock::new(Mutex::default);
+static STUCK_NOW: AtomicUsize = AtomicUsize::new(0);
+
+/// How much work has given its place in its lane to others, and has not come back.
+pub(crate) fn stuck() -> usize {
+    STUCK_NOW.load(Ordering::Relaxed)
+}
 
 fn all() -> MutexGuard<'static, All> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,9 +87,12 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let noted = all().work.remove(&self.0);
-        if let Some(noted) = noted.filter(|noted| !noted.gave_place) {
-            noted.lane.add_permits(1);
+        match all().work.remove(&self.0) {
+            Some(noted) if noted.gave_place => {
+                STUCK_NOW.fetch_sub(1, Ordering::Relaxed);
+            }
+            Some(noted) => noted.lane.add_permits(1),
+            None => {}
         }
     }
 }
@@ -100,6 +110,7 @@ async fn watch() {
             for noted in all.work.values_mut() {
                 let age = noted.since.elapsed();
                 if age >= GIVES_PLACE && !std::mem::replace(&mut noted.gave_place, true) {
+                    STUCK_NOW.fetch_add(1, Ordering::Relaxed);
                     noted.lane.add_permits(1);
                 }
                 if age >= STUCK && !std::mem::replace(&mut noted.told, true) {

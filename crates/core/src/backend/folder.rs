@@ -307,7 +307,8 @@ impl Backend for FolderBackend {
                 };
                 let mut more = self.guarded(rest).await?;
                 last = more.last().and_then(|answer| answer.as_ref().err().cloned());
-                if let Some(error) = &last
+                // A log that has failed says so from then on: what follows is no second try.
+                if let Some(error) = last.as_ref().filter(|_| !self.fails_together())
                     && patience.allows(error).await
                 {
                     // What stands behind it has not been tried: it goes first.
@@ -360,6 +361,8 @@ impl Backend for FolderBackend {
     fn delete(&self, keep: Option<PathBuf>) -> Future<'_, Result<()>> {
         Box::pin(async {
             if let Some(to) = keep {
+                // A log that was removed under the store is put back first: it is a part of what is kept.
+                self.look().await?;
                 let account = self.0.clone();
                 run(Lane::Move, move || account.keep(to)).await??;
             }
