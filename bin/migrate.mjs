@@ -1,7 +1,6 @@
 /** `migrate`: one account, or each under a folder. */
 
 import { mkdir } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { basename, join, relative, resolve } from 'node:path'
 import { inspectAuthState, migrateAuthState } from '../index.js'
 import { accountsUnder, totalOf } from './commands.mjs'
@@ -50,8 +49,8 @@ function describeWarning({ path, type, id, field, message }) {
   return [where || path, message].filter(Boolean).join(': ')
 }
 
-/** More at a time than this would only wait for each other's syncs. */
-const AT_A_TIME = Math.max(2, availableParallelism())
+/** As many as are moved at a time in one process: while some wait for the disk others fill the cores. */
+const AT_A_TIME = 4
 
 /** What `--retire` makes of a source's name. */
 const RETIRED = /\.migrated(-\d+)?$/

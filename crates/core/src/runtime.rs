@@ -39,7 +39,7 @@ pub enum Lane {
 const READ_THREADS: usize = 4;
 const COMMIT_THREADS: usize = 16;
 const OPEN_THREADS: usize = 4;
-const MOVE_THREADS: usize = 2;
+const MOVE_THREADS: usize = 4;
 const COMPACT_THREADS: usize = 2;
 const LANE_THREADS: usize = READ_THREADS + COMMIT_THREADS + OPEN_THREADS + MOVE_THREADS + COMPACT_THREADS;
 /// Threads for calls that do not come back: they do not count in their lanes, and are no more than these. Two a folder.
