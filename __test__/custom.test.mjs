@@ -327,3 +327,31 @@ test('a worker that ends in the middle of a call takes nothing else down', async
   await keys.set({ session: { a: 1 } })
   assert.deepEqual(await keys.get('session', ['a']), { a: 1 })
 })
+
+test('opened again while it is open, its close is called once, after the last handle', async t => {
+  let closes = 0
+  const backend = { ...mapBackend(), close: () => void closes++ }
+  const handles = [await open(t, backend), await open(t, backend), await open(t, backend)]
+  await handles[0].state.keys.set({ session: { a: { n: 1 } } })
+  for (const handle of handles.slice(1)) {
+    await handle.close()
+    await sleep(20)
+    assert.equal(closes, 0)
+  }
+  assert.deepEqual(await handles[0].state.keys.get('session', ['a']), { a: { n: 1 } })
+  await handles[0].close()
+  await sleep(20)
+  assert.equal(closes, 1)
+})
+
+test('an error that cannot even be looked at rejects its call, and the next one is made', async t => {
+  const odd = Object.defineProperty(new Error('odd'), 'code', { get: () => { throw new Error('do not look') } })
+  let fails = true
+  const map = mapBackend()
+  const loadKeys = (...args) => { if (fails) throw odd; return map.loadKeys(...args) }
+  const { state } = await open(t, { ...map, loadKeys })
+  const error = await rejection(() => state.keys.get('session', ['a']))
+  assert.equal(error.code, 'ERR_AUTH_IO')
+  fails = false
+  assert.deepEqual(await state.keys.get('session', ['a']), { a: null })
+})

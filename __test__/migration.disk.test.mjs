@@ -140,3 +140,23 @@ test("a folder as Baileys' develop leaves it, with .bak and .tmp, goes to native
   const { keys: files } = await opened(t, multiFile, { folder })
   assert.deepEqual(await files.get('session', ids), await keys.get('session', ids))
 })
+
+test('credentials that come to the target in the middle stay: EXISTS', async t => {
+  for (const { name, open } of backends) {
+    const from = newPath(t)
+    const to = `${from}-to`
+    const handle = await open(from)
+    await handle.saveCreds()
+    const many = Array.from({ length: 6000 }, (_, n) => [`${n}.0`, { n, text: 'x'.repeat(500) }])
+    await handle.state.keys.set({ session: Object.fromEntries(many) })
+    await handle.close()
+    const moving = rejection(() => migrateAuthState({ from, to }))
+    const marker = path.join(to, 'migration-unfinished')
+    while (!fs.existsSync(marker)) await new Promise(setImmediate)
+    const theirs = JSON.stringify({ ...JSON.parse(fs.readFileSync(path.join(from, 'creds.json'), 'utf8')), somebody: 'else' })
+    fs.writeFileSync(path.join(to, 'creds.json'), theirs)
+    const error = await moving
+    assert.equal(error.code, 'ERR_AUTH_EXISTS', `${name}: ${error.stack}`)
+    assert.equal(fs.readFileSync(path.join(to, 'creds.json'), 'utf8'), theirs)
+  }
+})

@@ -56,7 +56,16 @@ async function ask({ number, backend, question, error, ...call }) {
     const texts = await adapters.get(backend)[question](call)
     native.answerCall(calls, number, texts ?? [])
   } catch (failed) {
-    native.failCall(calls, number, failure(failed))
+    native.failCall(calls, number, readable(failed))
+  }
+}
+
+/** Whatever was thrown: one that cannot even be looked at is an error like any other. */
+function readable(failed) {
+  try {
+    return failure(failed)
+  } catch (odd) {
+    return failure(new Failed(`the backend threw what cannot be read: ${odd?.message}`, undefined))
   }
 }
 

@@ -189,7 +189,7 @@ pub async fn open_custom(
                 }
                 // Taken once: a store made here and finished at once ends the loop.
                 let Some(backend) = backend.take() else { return Err(closed()) };
-                let store = Store::new(Arc::new(backend), None, PathBuf::new(), listeners.clone());
+                let store = Store::new(Arc::new(backend.in_use()), None, PathBuf::new(), listeners.clone());
                 *open = Arc::downgrade(&store);
                 store
             }

@@ -170,7 +170,7 @@ impl CustomBackend {
     /// The backend with this number. It tells JavaScript when it is dropped.
     #[must_use]
     pub fn new(calls: Arc<Calls>, number: u32, listeners: Listeners) -> Self {
-        Self { calls, number, listeners, closed: AtomicBool::new(false) }
+        Self { calls, number, listeners, closed: AtomicBool::new(true) }
     }
 
     async fn ask(&self, doing: &str, question: Question) -> Result<Answer> {
@@ -195,6 +195,15 @@ impl CustomBackend {
                 answer.await
             }
         }
+    }
+}
+
+impl CustomBackend {
+    /// A store is made over it: from here on the user's `close` is owed.
+    #[must_use]
+    pub fn in_use(mut self) -> Self {
+        *self.closed.get_mut() = false;
+        self
     }
 }
 

@@ -107,7 +107,18 @@ impl Target {
     }
 
     /// Writes the credentials, and takes the marker away: from here on the account opens.
+    ///
+    /// # Errors
+    /// `Exists` when somebody has stored credentials there meanwhile: they stay; `Io`.
     pub fn publish(&self, creds: &Creds) -> Result<()> {
+        if self.folder.stat(CREDS)?.is_some() || self.folder.has_companions(CREDS)? {
+            let message = format!(
+                "credentials came to {} while the account was moved: they stay, beside the keys that were moved. Move into \
+                 another folder",
+                self.folder.path.display()
+            );
+            return Err(Error::new(Code::Exists, message).at(&self.folder.path));
+        }
         self.folder.replace(CREDS, &creds.text, Reach::Synced)?;
         self.folder.remove(MARKER)?;
         self.folder.sync()
