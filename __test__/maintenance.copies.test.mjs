@@ -232,6 +232,8 @@ for (const backend of backends) {
       const old = await account(t)
       fs.rmSync(old.folder, { recursive: true })
       const next = await account(t, { folder: old.folder })
+      // A later sync of the new account may make its log longer, so its keys are on disk before.
+      await next.saveCreds()
       const before = snapshot(old.folder)
       const to = beside(old.folder, 'copy')
       const calls = { set: () => old.keys.set({ session: { b: { n: 1 } } }), backup: () => backupAuthState(old.handle, to), delete: () => deleteAuthState(old.handle) }

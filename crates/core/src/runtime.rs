@@ -42,8 +42,9 @@ const OPEN_THREADS: usize = 4;
 const MOVE_THREADS: usize = 4;
 const COMPACT_THREADS: usize = 2;
 const LANE_THREADS: usize = READ_THREADS + COMMIT_THREADS + OPEN_THREADS + MOVE_THREADS + COMPACT_THREADS;
-/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these. Two a folder.
-const STUCK_THREADS: usize = 512;
+/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these. Three a folder:
+/// a read, a write, and a sync beside it.
+const STUCK_THREADS: usize = 768;
 
 struct Lanes {
     runtime: Runtime,
@@ -220,10 +221,17 @@ pub fn is_on(lane: Lane) -> bool {
     ON.with_borrow(|on| on.as_ref().is_some_and(|(at, _)| *at == lane))
 }
 
-/// Lets others have the thread, when work has gone on for long.
+/// Lets others have the thread, when work has gone on for long: a place in its lane, if they wait for one, or else the
+/// runtime's own.
 pub async fn give_way() {
-    ON.take();
-    tokio::task::yield_now().await;
+    let nobody_waits = ON.with_borrow(|on| {
+        let lane = on.as_ref().map(|(lane, _)| *lane);
+        lane.is_some_and(|lane| lanes().is_ok_and(|lanes| lanes.of(lane).available_permits() > 0))
+    });
+    if !nobody_waits {
+        ON.take();
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Does work on a thread, and sends what comes of it, a panic too.

@@ -11,7 +11,7 @@ use crate::fs::{Dir, File};
 use crate::index::{Index, Value, VisitSizes, read_value, value_of};
 use crate::recover::{self, Recovered};
 use crate::rules::{Rule, Rules};
-use crate::writer::{NotAppended, Tail};
+use crate::writer::{AHEAD_BYTES_AT_ONCE, NotAppended, Tail};
 
 /// What opening found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,7 @@ impl Log {
         if written.is_empty() {
             return Ok(());
         }
+        self.write_ahead(&mut tail, u64::MAX)?;
         if self.rules.holds(Rule::SyncedBeforeAcknowledged) {
             tail.sync()?;
         }
@@ -174,6 +175,7 @@ impl Log {
         if !tail.is_dirty() {
             return Ok(());
         }
+        self.write_ahead(&mut tail, AHEAD_BYTES_AT_ONCE)?;
         let sync = tail.begin_sync();
         drop(tail);
         let result = sync.file.sync();
@@ -312,14 +314,11 @@ impl Log {
         changes: &'c [Change<'a>],
     ) -> Result<(MutexGuard<'l, Tail>, std::borrow::Cow<'c, [Change<'a>]>), Error> {
         tail.check_open()?;
-        let (changes, live_bytes) = {
-            let published = self.published();
-            (published.index.effective(changes), published.index.live_bytes())
-        };
+        let changes = self.published().index.effective(changes);
         if changes.is_empty() {
             return Ok((tail, changes));
         }
-        match tail.append(&changes, live_bytes) {
+        match tail.append(&changes) {
             Ok(()) => Ok((tail, changes)),
             Err(NotAppended::Failed(error)) => Err(error),
             Err(NotAppended::NoRoom(short)) => {
@@ -335,6 +334,13 @@ impl Log {
                 Err(error)
             }
         }
+    }
+
+    fn write_ahead(&self, tail: &mut Tail, most: u64) -> Result<(), Error> {
+        let live_bytes = self.published().index.live_bytes();
+        let result = tail.write_ahead(live_bytes, most);
+        self.published_mut().file_bytes = tail.size();
+        result
     }
 
     fn publish(&self, tail: &mut Tail, changes: &[Change<'_>]) {

@@ -13,6 +13,9 @@ use crate::rules::{Rule, Rules};
 /// What is written ahead at least and at most, in bytes.
 const AHEAD_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 20;
 
+/// The most where others wait for the end of the log meanwhile.
+pub(crate) const AHEAD_BYTES_AT_ONCE: u64 = 64 << 10;
+
 /// How many zeros are written at once, in bytes.
 const ZEROS_BYTES: usize = 64 << 10;
 
@@ -178,17 +181,11 @@ impl Tail {
         }
     }
 
-    /// Writes one frame, in one write. Not synced. Where the file grows by it, zeros are written behind it,
-    /// a quarter of the live size: a sync that does not change the file's size is faster.
+    /// Writes one frame, in one write. Not synced.
     ///
     /// # Errors
     /// `TooLarge` leaves the log as it was, `Io` latches it.
-    pub fn append(&mut self, changes: &[Change<'_>], live_bytes: u64) -> Result<(), NotAppended> {
-        let ahead = (live_bytes / 4).clamp(*AHEAD_BYTES.start(), *AHEAD_BYTES.end());
-        self.append_frame(changes, self.rules.ahead_bytes(ahead))
-    }
-
-    fn append_frame(&mut self, changes: &[Change<'_>], ahead: u64) -> Result<(), NotAppended> {
+    pub fn append(&mut self, changes: &[Change<'_>]) -> Result<(), NotAppended> {
         let synced = if self.rules.holds(Rule::AttestsOnlyTheSynced) { self.synced } else { self.end };
         let sequence = self.sequence.saturating_add(1);
         let too_large = |frame::TooLarge(bytes)| NotAppended::Failed(Error::TooLarge { bytes });
@@ -201,10 +198,7 @@ impl Tail {
             }
             return Err(NotAppended::Failed(self.failed("writing", short.error)));
         }
-        if end > self.size {
-            self.size = end;
-            self.write_ahead(end, ahead).map_err(NotAppended::Failed)?;
-        }
+        self.size = self.size.max(end);
         self.end = end;
         self.sequence = sequence;
         self.attested = self.attested.max(synced);
@@ -214,13 +208,21 @@ impl Tail {
         Ok(())
     }
 
-    /// Makes room that the next frames find written. That there is none is no error.
-    fn write_ahead(&mut self, end: u64, ahead: u64) -> Result<(), Error> {
-        let to = end.saturating_add(ahead);
-        match write_zeros(&*self.file, end, to) {
+    /// Writes zeros behind the last frame, a quarter of the live size, when there are none: the next syncs do not change
+    /// the file's size, and are faster. For whoever is about to sync. That there is no room is no error.
+    ///
+    /// # Errors
+    /// `Io`, and the log is latched.
+    pub fn write_ahead(&mut self, live_bytes: u64, most: u64) -> Result<(), Error> {
+        if self.size > self.end {
+            return Ok(());
+        }
+        let ahead = (live_bytes / 4).clamp(*AHEAD_BYTES.start(), *AHEAD_BYTES.end()).min(most);
+        let to = self.end.saturating_add(self.rules.ahead_bytes(ahead));
+        match write_zeros(&*self.file, self.end, to) {
             Ok(()) => self.size = to,
             Err(short) if is_full(&short.error) && self.rules.holds(Rule::ZerosAheadMayFail) => {
-                self.size = end.saturating_add(offset(short.written));
+                self.size = self.end.saturating_add(offset(short.written));
             }
             Err(short) => return Err(self.failed("writing ahead in", short.error)),
         }
@@ -324,7 +326,7 @@ impl Tail {
             self.sync()?;
         }
         if self.changed > self.attested {
-            match self.append_frame(&[], 0) {
+            match self.append(&[]) {
                 Ok(()) => {}
                 Err(NotAppended::NoRoom(short)) => match self.take_back(short) {
                     Error::Full { .. } => {}

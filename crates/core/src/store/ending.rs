@@ -20,6 +20,9 @@ pub(super) fn end(state: &mut State, error: &Error) {
     if refusal(state).is_some() {
         return;
     }
+    // A log that has failed does not say why.
+    let first = state.doubt.take().filter(|_| error.code() == Code::Failed);
+    let error = first.as_ref().unwrap_or(error);
     state.phase = match error.code() {
         Code::Gone | Code::Fenced => Phase::Gone(error.clone()),
         _ => Phase::Failed(failed_before(error)),
@@ -48,15 +51,8 @@ fn failed_before(error: &Error) -> Error {
 /// A read, too, may find out that somebody else has the store.
 pub(super) async fn end_if_final(store: &Store, error: Option<&Error>) {
     let Some(error) = error.filter(|error| error.is_final()) else { return };
-    let first = {
-        let mut state = store.state();
-        let first = refusal(&state).is_none();
-        end(&mut state, error);
-        first
-    };
-    if first {
-        let_go(store).await;
-    }
+    end(&mut store.state(), error);
+    let_go(store).await;
 }
 
 /// Closes files where that may take its time.
@@ -83,8 +79,11 @@ pub(super) fn tell(store: &Store) {
     }
 }
 
-/// Lets go of what the backend holds, and tells how it has ended.
+/// Lets go of what the backend holds, once, and tells how it has ended.
 pub(super) async fn let_go(store: &Store) {
+    if std::mem::replace(&mut store.state().letting_go, true) {
+        return;
+    }
     tell(store);
     if let Ok(backend) = store.backend() {
         backend.abandon().await;

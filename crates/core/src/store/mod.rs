@@ -93,11 +93,8 @@ enum Call {
         keep: Option<PathBuf>,
         reply: Reply<()>,
     },
-    /// Syncs what was answered before it was on disk; with the error of a compaction in any case, for that may have
-    /// latched the log.
-    Sync {
-        doubt: Option<Error>,
-    },
+    /// Syncs what was answered before it was on disk, and finds out whether the log still takes writes.
+    Sync,
     List {
         key_type: String,
         reply: Reply<Vec<String>>,
@@ -142,15 +139,13 @@ struct State {
     reading: bool,
     pending: Pending,
     unsynced: Unsynced,
-    /// A sync is on its way.
+    /// Somebody syncs it.
     sync_is_due: bool,
+    /// What failed beside the calls, and may have latched the log.
+    doubt: Option<Error>,
+    /// It has ended, and somebody sees to what that means.
+    letting_go: bool,
     objects: Objects,
-}
-
-impl State {
-    fn settle_synced(&mut self) {
-        self.unsynced.settle(&mut self.pending);
-    }
 }
 
 /// One account, open.
@@ -203,6 +198,8 @@ impl Store {
                 pending: Pending::default(),
                 unsynced: Unsynced::default(),
                 sync_is_due: false,
+                doubt: None,
+                letting_go: false,
                 objects: Objects::default(),
             }),
             burst: Burst::default(),
@@ -298,7 +295,7 @@ impl Store {
         let compacted = self.backend()?.compact().await;
         drop(compacting);
         if let Err(error) = &compacted {
-            self.enqueue(self.state(), Call::Sync { doubt: Some(error.clone()) });
+            self.doubt(error.clone());
         }
         compacted
     }
@@ -352,6 +349,13 @@ impl Store {
             drop(state);
             self.start(Lane::Commit, worker::work(self.clone()));
         }
+    }
+
+    /// Something failed beside the calls: the next one finds out what that means.
+    fn doubt(self: &Arc<Self>, error: Error) {
+        let mut state = self.state();
+        state.doubt = Some(error);
+        self.enqueue(state, Call::Sync);
     }
 
     fn start(&self, lane: Lane, task: impl Future<Output = ()> + Send + 'static) {

@@ -123,11 +123,10 @@ impl Unsynced {
     }
 
     /// They are on disk.
-    pub fn settle(&mut self, pending: &mut Pending) {
-        for (sequence, write) in self.writes.drain(..) {
+    pub fn settle(self, pending: &mut Pending) {
+        for (sequence, write) in self.writes {
             pending.settle(sequence, &write);
         }
-        self.bytes = 0;
     }
 }
 

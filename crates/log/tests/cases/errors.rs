@@ -108,6 +108,25 @@ fn what_changes_nothing_writes_nothing() {
 }
 
 #[test]
+fn an_append_writes_its_frame_alone_and_the_sync_zeros_ahead_of_the_next_ones() {
+    let (fs, _, log) = store();
+    let operations = fs.operations();
+    log.append(&[put(b"a", b"1")]).unwrap();
+    assert_eq!(fs.operations(), operations + 1);
+    assert_eq!(fs.cached(LOG).unwrap().len(), end_of(&log));
+    log.sync().unwrap();
+    let ahead = end_of(&log) + (16 << 10);
+    assert_eq!((fs.operations(), fs.cached(LOG).unwrap().len()), (operations + 3, ahead));
+    log.append(&[put(b"b", &vec![1; 1 << 20])]).unwrap();
+    log.sync().unwrap();
+    assert_eq!(fs.cached(LOG).unwrap().len(), end_of(&log) + (64 << 10), "others wait meanwhile");
+    log.append(&[put(b"c", b"1")]).unwrap();
+    let operations = fs.operations();
+    log.sync().unwrap();
+    assert_eq!(fs.operations(), operations + 1, "there are some");
+}
+
+#[test]
 fn a_folder_that_cannot_be_synced_is_not_opened() {
     let (fs, _, log) = store();
     drop(log);
