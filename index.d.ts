@@ -129,10 +129,10 @@ export interface SignalDataTypeMap {
   'identity-key': Uint8Array
 }
 
-/** What `keys.set` takes: values by type and id; a falsy value deletes. */
+/** What `keys.set` takes: values by type and id, of other types than Baileys' too; a falsy value deletes. */
 export type SignalDataSet = {
   [T in keyof SignalDataTypeMap]?: { [id: string]: SignalDataTypeMap[T] | null }
-}
+} & { [type: string]: { [id: string]: any } | undefined }
 
 /** The keys of an account. Assignable to Baileys' `SignalKeyStore`. */
 export interface SignalKeyStore {
@@ -184,21 +184,27 @@ export interface AuthStateHandle {
  * one), the rest is numbers. It is published on the `node:diagnostics_channel` `baileys-native-auth` with `message`, a sentence for people,
  * and logged once: `logger.info(event, message)`, or `warn`, or `error`, of the handle of that account that was opened last
  * with a `logger`. Without one, what is not `info` goes to `process.emitWarning`, one a kind a minute (`code`:
- * `AUTH_STATE_` and the word).
+ * `AUTH_STATE_` and the word; `created`, `orphaned` and `keyless` of each account).
  *
  * Each JavaScript environment (main thread, worker thread) that has the account open hears of it once; of `opened`,
  * `created`, `unsaved` and `threw` only the one whose handle it is.
  */
-export type AuthStateEvent = { path: string } & (
+export type AuthStateEvent = { path: string; message: string } & (
   /** info: a handle was opened; how long that took, the wait for a lock included. */
   | { event: 'opened'; durationMs: number }
-  /** info: no account was stored here, so a new identity was made. Is it the right path? */
+  /**
+   * info: no account was stored here, so a new identity was made. Is it the right path? warn: nor in the folder of
+   * `migrateFrom`, which may be misspelt.
+   */
   | { event: 'created' }
   /** warn: a new identity was made though keys lie there; native sets them aside at the first write. One an account. */
   | { event: 'orphaned' }
   /** warn: a `creds.json` and no log: the native store begins with no keys (a seeded folder does). */
   | { event: 'keyless' }
-  /** warn: so many bytes at the end of the log were no whole commit and were dropped: a crash, or a power cut. */
+  /**
+   * warn: so many bytes at the end of the log were no whole commit and were dropped: a crash, a power cut, or a file that
+   * was cut. Keys that were written last may be missing, or old.
+   */
   | { event: 'recovered'; bytes: number }
   /** warn: the log was removed under the open store and was written anew from what is held open; nothing is lost. */
   | { event: 'rewritten' }
@@ -231,7 +237,7 @@ export type AuthStateEvent = { path: string } & (
   | { event: 'fenced' }
   /** info: `migrateFrom` moved an account here; warn: and could not rename the folder that it came from. */
   | { event: 'migrated'; keys: number; bytes: number; durationMs: number }
-  /** warn: the folder of `migrateFrom` is still there, though its account was moved. */
+  /** warn: the folder of `migrateFrom` is still there, though its account was moved; or it holds another account. */
   | { event: 'leftover' }
   /** info: the folder was removed or emptied (a logout). */
   | { event: 'gone' }
@@ -299,7 +305,8 @@ export interface NativeAuthStateOptions extends AuthStateOptions {
   /**
    * The folder where the account was before. Where none is stored yet, it is moved here (`migrateAuthState`), and that
    * folder renamed to `<migrateFrom>.migrated`. Where it was moved before and is still there, a warning (`leftover`); was
-   * it used since, `ERR_AUTH_DIVERGED`. A folder that is gone is fine: leave the option in.
+   * it used since, `ERR_AUTH_DIVERGED`. A folder that is gone is fine: leave the option in. So is a misspelt one: with no
+   * account in either folder a new identity is made, with a warning (`created`); hand in `create: false` to have an error.
    */
   migrateFrom?: string
 }
@@ -360,7 +367,8 @@ export type CustomBackend<Context = undefined> = CustomBackendLoad<Context> &
 
 /**
  * The same handle over a backend of your own: call order, reads that see writes on their way, shared `creds`. Opened
- * again with the same backend and context, it is another handle of the same account. A `set` is all or nothing as far
+ * again with the same backend and context, it is another handle of the same account. Options in the context's place are
+ * `ERR_AUTH_INVALID_ARG`: without a context it is `useCustomAuthState(backend, undefined, options)`. A `set` is all or nothing as far
  * as `commit` is; over the narrow forms one that fails is undone, and where that fails too, `outcome` is `'unknown'`.
  * @throws AuthStateError what the backend threw is its `cause`; a `code` of `AuthStateErrorCode` is kept
  */
@@ -384,7 +392,7 @@ export type MigrateSource =
     }
   | {
       creds: AuthenticationCreds
-      /** By type and id. */
+      /** By type and id, plain objects; types that Baileys does not have are moved too, and named in `warnings`. */
       keys?: { [type: string]: { [id: string]: any } }
     }
 
@@ -423,7 +431,11 @@ export interface MigrateOptions {
   retireSource?: boolean
   /** Hears of the progress, some times a second. */
   onProgress?: (progress: MigrateProgress) => void
-  /** Ends the migration with `ERR_AUTH_ABORTED`; nothing is published then. */
+  /**
+   * Ends the migration with `ERR_AUTH_ABORTED`; nothing is published then, and what was made of `to` is removed. So a plain
+   * open of `to` begins a new identity, unless it is with `create: false`. (A process that was killed leaves a `to` that does
+   * not open: `ERR_AUTH_INCOMPLETE`.)
+   */
   signal?: AbortSignal
   /** Hears of the result, and of each warning. */
   logger?: AuthStateLogger
@@ -510,9 +522,13 @@ export interface Fault {
 
 /**
  * Reads and checks every record, and that Baileys could use its value (not a session of `{}`). Changes nothing;
- * works beside the owner. What is damaged is listed, and rejects nothing.
+ * works beside the owner. What is damaged is listed, and rejects nothing; so is a folder that holds both formats.
+ *
+ * `tailBytes`: so many bytes at the end of the log are no whole commit. The next open drops them (`recovered`). A crash or
+ * a power cut leaves such an end, and then nothing is missing that was promised; a log that was cut short has one too, and
+ * then keys are missing, or old. One that was cut just behind a commit cannot be told from a whole log.
  */
-export function verifyAuthState(folder: string): Promise<{ checked: number; faults: Fault[] }>
+export function verifyAuthState(folder: string): Promise<{ checked: number; faults: Fault[]; tailBytes: number }>
 
 /**
  * Makes a new account folder, in the same format, of everything that is sound in a damaged one, which stays as it is.
@@ -543,7 +559,8 @@ export function backupAuthState(
 export interface DeleteOptions {
   /**
    * Copy the account to this folder first, as `backupAuthState` does; when that fails nothing is removed. Both are one step:
-   * what this process writes meanwhile is in the copy, or refused with `ERR_AUTH_GONE`.
+   * what this process writes meanwhile is in the copy, or refused with `ERR_AUTH_GONE`. It must be missing or empty
+   * (`ERR_AUTH_EXISTS`).
    */
   keep?: string
 }
@@ -551,7 +568,8 @@ export interface DeleteOptions {
 /**
  * Logs out: removes the credentials, the keys and our own files, and nothing else; the folder too, when it is empty
  * then. Handles of this process reject with `ERR_AUTH_GONE` afterwards; a store that another process holds is
- * `ERR_AUTH_LOCKED`.
+ * `ERR_AUTH_LOCKED`. A folder with nothing of an account in it is `ERR_AUTH_IO` with `errno` `ENOENT`, and stays. One that
+ * holds both formats loses both; with `keep` it is `ERR_AUTH_WRONG_FORMAT`.
  */
 export function deleteAuthState(folder: string | AuthStateHandle, options?: DeleteOptions): Promise<void>
 
@@ -580,7 +598,7 @@ export type AuthStateErrorCode =
   | 'ERR_AUTH_NOT_MIGRATED'
   /** A migration into this folder did not finish: run it again. */
   | 'ERR_AUTH_INCOMPLETE'
-  /** The target of a migration holds an account. */
+  /** The target of a migration, a backup, a repair or a `keep` holds an account, or files; nothing was written. */
   | 'ERR_AUTH_EXISTS'
   /** Written by a newer version of this package. */
   | 'ERR_AUTH_UNSUPPORTED_VERSION'

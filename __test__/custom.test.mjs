@@ -30,6 +30,21 @@ test('what is missing is named, at the call', async () => {
   assert.match(error.message, /unknown option 'lock'/)
 })
 
+test("options in the context's place are INVALID_ARG, and no identity is made; a context that looks like options can be handed in", async t => {
+  for (const options of [{ create: false }, { logger: console }, { create: false, onFatal() {} }]) {
+    const backend = mapBackend()
+    const error = await rejection(() => useCustomAuthState(backend, options))
+    assert.ok(error instanceof TypeError)
+    assert.equal(error.code, 'ERR_AUTH_INVALID_ARG')
+    assert.match(error.message, /options are the third one/)
+    assert.deepEqual(backend.calls, [])
+  }
+  for (const [context, ...options] of [[{ logger: console }, {}], [{}], [{ create: false, account: 'a' }], [Object.create({ create: false })], [undefined, { create: true }]]) {
+    const handle = await useCustomAuthState(mapBackend(), context, ...options)
+    t.after(() => handle.close())
+  }
+})
+
 test('the context comes last, and an undefined one is not passed; narrow forms get one key at a time', async t => {
   for (const context of [undefined, 'account 1', { account: 2 }, 0]) {
     const backend = mapBackend({ listKeys: (...args) => (backend.calls.push(['listKeys', ...args]), ['a']), close: (...args) => void backend.calls.push(['close', ...args]) })

@@ -313,6 +313,26 @@ describe('the process’s warnings', () => {
     const kinds = result.map(message => folders.find(folder => message.startsWith(`${folder}: `)) + (/new identity/.test(message) ? ' new' : ' unsaved'))
     assert.deepEqual(kinds.sort(), [...folders.map(folder => `${folder} new`), `${folders[0]} unsaved`].sort())
   })
+
+  test('an account without its log is told of each, and so is a new identity that migrateFrom should have moved', async t => {
+    const folders = []
+    for (let n = 0; n < 3; n++) {
+      folders.push(await closedAccount(t, native))
+      fs.rmSync(path.join(folders[n], 'keys.1.log'))
+    }
+    const { result } = await run(t, `
+      for (const account of [folder, ...args]) {
+        await auth.useNativeAuthState(account)
+        await auth.useNativeAuthState(account + '-new', { migrateFrom: account + '-misspelt' })
+      }
+      await new Promise(resolve => setTimeout(resolve, 50))
+      report(warnings)
+    `, ...folders)
+    const keyless = folders.map(folder => `${folder}: there is a creds.json and no log`)
+    const created = folders.map(folder => `${folder}-new: no account was stored here, nor in ${folder}-misspelt`)
+    for (const start of [...keyless, ...created]) assert.equal(result.filter(message => message.startsWith(start)).length, 1, start)
+    assert.equal(result.length, 6)
+  })
 })
 
 test('each environment that has the account open hears of it once; of its own handles it alone', async t => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, test } from 'node:test'
-import { backupAuthState, deleteAuthState, inspectAuthState, verifyAuthState } from '../index.js'
+import { backupAuthState, deleteAuthState, inspectAuthState, repairAuthState, verifyAuthState } from '../index.js'
 import { assertSameFolder, KEY_TYPES } from './support/accounts.mjs'
 import { run, start, untilReleased } from './support/children.mjs'
 import { counted } from './support/counted.mjs'
@@ -174,6 +174,19 @@ describe('backup', () => {
     fs.writeFileSync(path.join(full, 'mine'), '')
     assert.equal((await rejection(() => backupAuthState(folder, full))).code, 'ERR_AUTH_EXISTS')
     assert.deepEqual(fs.readdirSync(full), ['mine'])
+    const copy = beside(folder, 'copy')
+    await backupAuthState(folder, copy)
+    const { native: other } = await bothFormats(t, { sessions: 1, preKeys: 2 })
+    for (const act of [to => backupAuthState(folder, to), to => repairAuthState(folder, to), to => deleteAuthState(folder, { keep: to })]) {
+      for (const to of [copy, other]) {
+        const before = snapshot(to)
+        const error = await rejection(() => act(to))
+        assert.equal(error.code, 'ERR_AUTH_EXISTS')
+        const what = to === copy ? 'holds this account already' : 'holds another account'
+        assert.equal(error.message, `${to} ${what}, and nothing was written: choose a path that does not exist yet`)
+        assert.deepEqual(snapshot(to), before)
+      }
+    }
     assert.equal((await rejection(() => backupAuthState(folder, folder))).code, 'ERR_AUTH_INVALID_ARG')
     const missing = await rejection(() => backupAuthState(beside(folder, 'missing'), beside(folder, 'to')))
     assert.deepEqual([missing.code, missing.errno], ['ERR_AUTH_IO', 'ENOENT'])
@@ -370,8 +383,18 @@ for (const backend of backends) {
       const folder = newPath(t)
       fs.mkdirSync(folder)
       fs.writeFileSync(path.join(folder, 'notes.txt'), '')
-      await deleteAuthState(folder).catch(error => assert.equal(error.code, 'ERR_AUTH_IO'))
-      assert.deepEqual(fs.readdirSync(folder), ['notes.txt'])
+      for (const name of ['notes.txt', 'package-lock.json', undefined]) {
+        if (name === undefined) fs.rmSync(path.join(folder, 'package-lock.json'))
+        else if (name !== 'notes.txt') fs.renameSync(path.join(folder, 'notes.txt'), path.join(folder, name))
+        const before = fs.readdirSync(folder)
+        const error = await rejection(() => deleteAuthState(folder))
+        assert.deepEqual([error.code, error.errno], ['ERR_AUTH_IO', 'ENOENT'], name)
+        assert.deepEqual(fs.readdirSync(folder), before)
+      }
+      // What a logout that was cut short has left is no account any more, and goes.
+      fs.writeFileSync(path.join(folder, backend.name === 'native' ? 'keys.lock' : 'session-a.json'), '{}')
+      await deleteAuthState(folder)
+      assert.ok(!fs.existsSync(folder))
     })
 
     test('a process that logs out and exits leaves nothing', async t => {

@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { migrateAuthState, repairAuthState, verifyAuthState } from '../index.js'
+import { deleteAuthState, migrateAuthState, repairAuthState, verifyAuthState } from '../index.js'
 import { KEY_TYPES, makeAccountFolder } from './support/accounts.mjs'
 import { versions } from './support/baileys.mjs'
 import { run, start } from './support/children.mjs'
@@ -174,6 +174,44 @@ describe('each kind of damage is found, and its place', () => {
       assert.equal(faults[0].path, log)
       assert.ok(faults[0].offset <= offset, `${faults[0].offset}`)
     }
+  })
+
+  test('a log that was cut in the middle of a commit: no fault, for a crash leaves the same, but its end is told', async t => {
+    const { native: folder } = await markedStore(t)
+    assert.equal((await verifyAuthState(folder)).tailBytes, 0)
+    const log = logOf(folder)
+    edit(log, bytes => bytes.subarray(0, bytes.lastIndexOf('after4')))
+    const { faults, tailBytes } = await verifyAuthState(folder)
+    assert.deepEqual(faults, [])
+    assert.ok(tailBytes > 0, `${tailBytes}`)
+    const events = []
+    const logger = Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error'].map(level => [level, (event, message) => events.push({ ...event, message })]))
+    const { handle } = await opened(t, native, { folder, create: false, logger })
+    const told = events.find(({ event }) => event === 'recovered')
+    assert.equal(told.bytes, tailBytes)
+    assert.match(told.message, /keys that were written last may be missing, or old/)
+    assert.equal((await verifyAuthState(folder)).tailBytes, 0, 'mended')
+    // Beside the one who is writing it, that end is a commit on its way.
+    fs.appendFileSync(log, Buffer.alloc(100, 7))
+    assert.equal((await verifyAuthState(folder)).tailBytes, 0)
+    await handle.close()
+  })
+
+  test('a folder that holds both formats: a fault of verify, WRONG_FORMAT for repair, and delete takes both', async t => {
+    const { native: folder } = await bothFormats(t, { sessions: 1, preKeys: 2 })
+    fs.writeFileSync(path.join(folder, 'session-b.json'), '{"_sessions":{"x":{}},"version":"v1"}')
+    fs.writeFileSync(path.join(folder, 'notes.txt'), '')
+    const { faults } = await verifyAuthState(folder)
+    assert.deepEqual(faults.map(fault => fault.path), [folder])
+    assert.match(faults[0].message, /holds both a native log \(keys\.1\.log\) and key files \(session-b\.json/)
+    const before = snapshot(folder)
+    for (const act of [() => repairAuthState(folder, beside(folder, 'to')), () => deleteAuthState(folder, { keep: beside(folder, 'to') })]) {
+      assert.equal((await rejection(act)).code, 'ERR_AUTH_WRONG_FORMAT')
+      assert.deepEqual(snapshot(folder), before)
+      assert.ok(!fs.existsSync(beside(folder, 'to')))
+    }
+    await deleteAuthState(folder)
+    assert.deepEqual(fs.readdirSync(folder), ['notes.txt'])
   })
 
   test('corrupt and missing credentials, in both formats', async t => {

@@ -1,5 +1,6 @@
 // `useNativeAuthState(folder, { migrateFrom })`: the move on the first start, and what every later start does.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -121,16 +122,45 @@ test('a source that was used since is DIVERGED, naming both times, and both stay
     assert.equal(error.code, 'ERR_AUTH_DIVERGED', `${used}: ${error.stack}`)
     assert.equal(error.path, from)
     const times = error.message.match(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/g).map(Date.parse)
-    assert.equal(times.length, 2, error.message)
+    assert.equal(times.length, 3, error.message)
+    assert.match(error.message, new RegExp(`that is ${from}\\.`), 'the one that was used last')
     for (const time of times) assert.ok(Math.abs(time - moved) < 60_000, error.message)
     assert.deepEqual([snapshot(from), { ...snapshot(to), 'keys.lock': null }], before)
     // Without the option nobody asks.
     await (await boot(t, to)).close()
-    // What the message says.
-    if (used !== 'torn') fs.rmSync(to, { recursive: true })
-    else fs.rmSync(from, { recursive: true })
-    await boot(t, to, from)
+    // What the message says, word by word; a name that is taken is not proposed.
+    fs.mkdirSync(`${from}.old`)
+    fs.mkdirSync(`${to}.old`)
+    const { message } = await rejection(() => useNativeAuthState(to, { migrateFrom: from }))
+    const [goOnWithTarget, goOnWithSource] = [...message.matchAll(/^ +(mv '.*')$/gm)].map(([, command]) => command)
+    execFileSync('sh', ['-c', used === 'torn' ? goOnWithTarget : goOnWithSource])
+    const bot = await boot(t, to, from)
+    assert.equal(bot.named('migrated').length, used === 'torn' ? 0 : 1)
+    assert.deepEqual([`${from}.old-2`, `${to}.old-2`].map(fs.existsSync), [used === 'torn', used !== 'torn'])
   }
+})
+
+test('a source with another account is no account that went on: DIVERGED says so, and what to do', async t => {
+  const [{ from, to }, { from: other }] = [await accounts(t), await accounts(t)]
+  await (await boot(t, to, from)).close()
+  const before = [snapshot(other), { ...snapshot(to), 'keys.lock': null }]
+  const error = await rejection(() => useNativeAuthState(to, { migrateFrom: other }))
+  assert.equal(error.code, 'ERR_AUTH_DIVERGED')
+  assert.match(error.message, /holds another account than/)
+  assert.match(error.message, /leave migrateFrom out/)
+  assert.doesNotMatch(error.message, /went on|out of date|mv /)
+  assert.deepEqual([snapshot(other), { ...snapshot(to), 'keys.lock': null }], before)
+})
+
+test('a misspelt migrateFrom: a warning that names it; with create: false an error, and nothing is made', async t => {
+  const { from, to } = await accounts(t)
+  const wrong = `${from}-misspelt`
+  const error = await rejection(() => useNativeAuthState(to, { migrateFrom: wrong, create: false }))
+  assert.deepEqual([error.code, error.errno], ['ERR_AUTH_IO', 'ENOENT'])
+  assert.ok(!fs.existsSync(to))
+  const [{ level, message, path: where }] = (await boot(t, to, wrong)).named('created')
+  assert.deepEqual([level, where], ['warn', to])
+  assert.ok(message.includes(`nor in ${wrong}, which migrateFrom names`), message)
 })
 
 test('a one-off script that left the source, and then the option: it knows', async t => {
@@ -156,7 +186,12 @@ test('a one-off script that left the source, and then the option: it knows', asy
   const handle = await boot(t, fresh)
   await handle.saveCreds()
   await handle.close()
-  assert.match((await boot(t, fresh, from)).named('leftover')[0].message, /nothing tells whether it was used/)
+  assert.match((await boot(t, fresh, from)).named('leftover')[0].message, /holds another account than the one here/)
+  // Neither can one that was moved by hand.
+  const byHand = `${to}-by-hand`
+  fs.mkdirSync(byHand)
+  fs.copyFileSync(path.join(from, 'creds.json'), path.join(byHand, 'creds.json'))
+  assert.match((await boot(t, byHand, from)).named('leftover')[0].message, /nothing tells whether it was used/)
 })
 
 test('a source that cannot be moved is an error each time, and no identity is made', async t => {

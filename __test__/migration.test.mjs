@@ -107,7 +107,7 @@ test('from { creds, keys }, and from one creds.json in an environment variable',
     from: { creds, keys: { session: { 'a.0': session, gone: null }, 'pre-key': { 1: { public: Buffer.alloc(32, 1), private: Buffer.alloc(32, 2) } }, mine: { x: 'y' } } }, to,
   })
   assert.deepEqual(counts, { session: 1, 'pre-key': 1, unknown: 1 })
-  assert.deepEqual(warnings, [])
+  assert.deepEqual(warnings, [{ type: 'mine', message: 'is no type of keys that Baileys has: they were moved as they are' }])
   const { keys } = await opened(t, native, { folder: to, create: false })
   assert.deepEqual(await keys.get('session', ['a.0', 'gone']), { 'a.0': session, gone: null })
   assert.deepEqual((await keys.get('pre-key', ['1']))['1'].private, Buffer.alloc(32, 2))
@@ -121,6 +121,10 @@ test('what cannot list, or cannot save, is INVALID_ARG', async t => {
     [{ from: helper, to: newPath(t) }, /cannot list/], [{ from: helper.state, to: newPath(t) }, /cannot list/],
     [{ from: {}, to: newPath(t) }, /'from' must be/], [{ from: { creds: null }, to: newPath(t) }, /'from' must be/],
     [{ from: { creds: initAuthCreds(), keys: 5 }, to: newPath(t) }, /keys of option 'from'/],
+    [{ from: { creds: initAuthCreds(), key: {} }, to: newPath(t) }, /unknown property 'key'/],
+    [{ from: { state: { creds: initAuthCreds(), Keys: {} } }, to: newPath(t) }, /unknown property 'Keys'/],
+    [{ from: { creds: initAuthCreds(), keys: [] }, to: newPath(t) }, /must be a plain object/],
+    [{ from: { creds: initAuthCreds(), keys: { session: new Map([['a.0', {}]]) } }, to: newPath(t) }, /and their session is none/],
     [{ from: folder, to: helper.state }, /cannot save/], [{ from: folder, to: {} }, /cannot save/],
     [{ from: folder, to: { state: helper.state } }, /cannot save/], [{ from: folder }, /'to' must be/],
     [{ from: { creds: initAuthCreds() }, to: newPath(t), sourceFormat: 'native' }, /'sourceFormat' is for a folder/],
@@ -389,9 +393,17 @@ test("Baileys' own helper ran on a native folder: the error's commands take one 
     const { store } = await bothFormats(t)
     const error = await rejection(() => useNativeAuthState(store))
     assert.equal(error.code, 'ERR_AUTH_WRONG_FORMAT')
-    const [forLog, forFiles] = [...error.message.matchAll(/(mkdir '.*?) ?, then (use\w+)/g)]
-    const [, command, opener] = keep === 'log' ? forLog : forFiles
+    const ways = message => [...message.matchAll(/open it with (use\w+):\n +(mkdir '.*')$/gm)]
+    const [, opener, command] = ways(error.message)[keep === 'log' ? 0 : 1]
     execFileSync('sh', ['-c', command])
+    // Somebody runs that helper again: the names of the first time are taken.
+    if (keep === 'log') {
+      const again = await rc14.useMultiFileAuthState(store)
+      await again.state.keys.set({ session: { 'mistaken.0': { n: 2 } } })
+      const [[, , second]] = ways((await rejection(() => useNativeAuthState(store))).message)
+      assert.notEqual(second, command)
+      execFileSync('sh', ['-c', second])
+    }
     const backend = backends.find(backend => backend.opener === opener)
     assert.equal(backend, keep === 'log' ? native : multiFile)
     const { keys } = await opened(t, backend, { folder: store, create: false })

@@ -7,7 +7,7 @@ const { Listener, environment } = require('./environment')
 const { invalidArg, thrown } = require('./errors')
 const { handleOf } = require('./handle')
 const { parse, stringify } = require('./json')
-const { CUSTOM, checkOptions } = require('./options')
+const { CUSTOM, checkOptions, isPlain } = require('./options')
 const { KEY_TYPES, put } = require('./keys')
 
 /** What each open store asks, by the number of its backend. */
@@ -18,6 +18,8 @@ let calls
 
 async function useCustomAuthState(backend, context, options) {
   checkBackend(backend)
+  // With a third argument it is clear what the second one is.
+  if (arguments.length === 2) checkNoOptions(context)
   const checked = checkOptions(options, CUSTOM)
   const { slot, adapter } = accountOf(backend, context)
   calls ??= native.startCalls(ask)
@@ -35,6 +37,15 @@ function checkBackend(backend) {
   if (!has('loadKeys') && !has('loadKeysMany')) missing.push('loadKeys (or loadKeysMany)')
   if (!has('commit')) missing.push(...['saveKeys', 'deleteKeys'].filter(name => !has(name)).map(name => `${name} (or commit)`))
   if (missing.length > 0) throw invalidArg(`the backend has no function ${missing.join(', ')}`)
+}
+
+/** Options in the context's place would be ignored, `create: false` too. */
+function checkNoOptions(context) {
+  const names = isPlain(context) ? Object.keys(context) : []
+  if (names.length === 0 || !names.every(name => Object.hasOwn(CUSTOM, name))) return
+  throw invalidArg(
+    `the second argument is the context, and this one has options alone (${names.join(', ')}): options are the third one, useCustomAuthState(backend, undefined, options). If it is a context, hand in options too: useCustomAuthState(backend, context, {})`
+  )
 }
 
 /** Per backend, its accounts by their context: one store each, however often it is opened. */

@@ -8,7 +8,7 @@ const MINUTE = 60_000
 /** Errors after which a handle cannot go on. */
 const FATAL = new Set(['FAILED', 'GONE', 'FENCED', 'STALE'].map(code => `ERR_AUTH_${code}`))
 /** Kinds of which no account's may hide another's. */
-const EACH_ACCOUNT = new Set(['orphaned'])
+const EACH_ACCOUNT = new Set(['orphaned', 'keyless', 'created'])
 
 const events = channel('baileys-native-auth')
 const listeners = new Map()

@@ -29,11 +29,14 @@ async function open(folder, options, isNative) {
     if (source !== undefined) await adopt(source, path, lockTimeoutMs, listener)
     return native.openAccount(environment, listener.number, path, opening)
   }
-  return handleOf(opened(), listener, proto, { path, format: isNative ? 'native' : 'multi-file' })
+  return handleOf(opened(), listener, proto, { path, format: isNative ? 'native' : 'multi-file', source })
 }
 
-/** The handle of what is being opened. `place` is where that is stored: its format, and its path where it has one. */
-async function handleOf(opening, listener, proto, place) {
+/**
+ * The handle of what is being opened. `place` is where that is stored: its format, its path where it has one, and the
+ * folder that `migrateFrom` names.
+ */
+async function handleOf(opening, listener, proto, { source, ...place }) {
   const begun = performance.now()
   const opened = listener.unwrap(await opening)
   listener.opened()
@@ -41,10 +44,17 @@ async function handleOf(opening, listener, proto, place) {
   listener.tell({ event: 'opened', level: 'info', message: `opened in ${durationMs} ms`, durationMs })
   const share = sharedCreds(opened.object, () => {
     if (opened.creds != null) return parse(opened.creds, false)
-    listener.tell({ event: 'created', level: 'info', message: 'no account was stored here: a new identity was made' })
+    listener.tell({ event: 'created', ...created(source) })
     return initAuthCreds()
   })
   return makeHandle(opened.handle, share, proto, listener, place)
+}
+
+/** A `migrateFrom` that leads to no account may be misspelt: then this is a second identity, and nobody wanted it. */
+function created(source) {
+  if (source === undefined) return { level: 'info', message: 'no account was stored here: a new identity was made' }
+  const message = `no account was stored here, nor in ${source}, which migrateFrom names: nothing was moved, and a new identity was made. If the account is somewhere else, do not pair this one: correct the path, and begin with an empty folder`
+  return { level: 'warn', message }
 }
 
 /** What is known of each handle, for the functions that take a folder or a handle. */

@@ -13,8 +13,8 @@ async function inspectAuthState(folder) {
 }
 
 async function verifyAuthState(folder) {
-  const { checked, faults } = unwrap(await native.verify(resolve(checkFolder(folder))))
-  return { checked, faults: faults.map(withoutNulls) }
+  const { checked, faults, tailBytes } = unwrap(await native.verify(resolve(checkFolder(folder))))
+  return { checked, faults: faults.map(withoutNulls), tailBytes }
 }
 
 async function repairAuthState(folder, to) {

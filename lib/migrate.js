@@ -3,13 +3,14 @@
 const native = require('./native')
 const { AuthStateError, invalidArg, unwrap } = require('./errors')
 const { KNOWN_TYPES } = require('./keys')
-const { MIGRATE, checkOptions } = require('./options')
+const { MIGRATE, checkOptions, checkValues } = require('./options')
 const { sourceOf, targetOf } = require('./moving')
 
 async function migrateAuthState(options) {
   if (options === undefined) throw invalidArg('migrateAuthState takes { from, to }')
   const checked = checkOptions(options, MIGRATE)
   const { signal, onProgress, logger } = checked
+  checkValues(checked.from)
   const [source, target] = [sourceOf(checked.from), targetOf(checked.to)]
   if (source.path === undefined) {
     if (checked.sourceFormat !== undefined) throw invalidArg("option 'sourceFormat' is for a folder")
@@ -74,6 +75,7 @@ async function copy(source, target, { options, control, checked, tell }) {
 async function copyOpened(source, from, target, { options, checked: { signal, verify = true, targetFormat }, tell }) {
   const begun = performance.now()
   const moved = { counts: {}, bytes: 0, warnings: [] }
+  const unknown = new Set()
   await target.begin({ creds: from.creds, from: source.path, format: targetFormat ?? (from.format === 'native' ? 'multi-file' : 'native') })
   const progress = { phase: 'copy', done: 0, total: from.total, bytes: 0 }
   const step = (phase, batch) => {
@@ -89,6 +91,7 @@ async function copyOpened(source, from, target, { options, checked: { signal, ve
       step('copy', batch)
       moved.warnings.push(...(await target.put(batch)))
       count(moved, batch)
+      for (const type of batch.types) if (!KNOWN_TYPES.has(type)) unknown.add(type)
     }
     await target.finish()
     if (verify) {
@@ -99,6 +102,8 @@ async function copyOpened(source, from, target, { options, checked: { signal, ve
       }
     }
     moved.warnings.unshift(...(await from.end()))
+    // A folder's are what some program wrote; these were typed by somebody.
+    if (source.path === undefined) moved.warnings.push(...[...unknown].map(unknownType))
     step('publish', { ids: [], texts: [] })
   } catch (error) {
     await target.abandon()
@@ -127,6 +132,10 @@ function count(moved, { types, ids, texts }) {
     const fault = native.unusableValue(type, ids[i], texts[i])
     if (fault != null) moved.warnings.push(withoutNulls(fault))
   }
+}
+
+function unknownType(type) {
+  return { type, message: 'is no type of keys that Baileys has: they were moved as they are' }
 }
 
 function resultOf({ counts, verified, warnings, retired, bytes, durationMs, from, to }) {

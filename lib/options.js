@@ -70,9 +70,32 @@ function checkOptions(options, known) {
   return options
 }
 
+/** Whether it is an object with nothing but properties: no Map, no array, no instance of something. */
+function isPlain(value) {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const prototype = Object.getPrototypeOf(value)
+  // Of another realm too, as a test runner has it.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Checks values that are handed in, `{ creds, keys? }`: what is misspelt in them would not be moved. */
+function checkValues(from) {
+  const state = typeof from?.state === 'object' ? from.state : from
+  if (typeof state?.creds !== 'object' || ['get', 'set', 'list'].some(name => typeof state.keys?.[name] === 'function')) return
+  for (const name of Object.keys(state)) {
+    if (name !== 'creds' && name !== 'keys') throw invalidArg(`option 'from' has an unknown property '${name}': there are creds and keys`)
+  }
+  if (state.keys === undefined) return
+  const shape = 'must be a plain object: { [type]: { [id]: value } }'
+  if (!isPlain(state.keys)) throw invalidArg(`the keys of option 'from' ${shape}`)
+  for (const type of Object.keys(state.keys)) {
+    if (state.keys[type] != null && !isPlain(state.keys[type])) throw invalidArg(`the keys of option 'from' ${shape}, and their ${type} is none`)
+  }
+}
+
 function checkFolder(folder, what = 'folder') {
   if (!isFolder(folder)) throw invalidArg(`${what} must be ${FOLDER.shape}, and is ${typeof folder === 'string' ? 'empty' : String(folder)}`)
   return folder
 }
 
-module.exports = { CUSTOM, DELETE, MULTI_FILE, NATIVE, MIGRATE, checkOptions, checkFolder }
+module.exports = { CUSTOM, DELETE, MULTI_FILE, NATIVE, MIGRATE, checkFolder, checkOptions, checkValues, isPlain }

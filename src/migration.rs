@@ -7,7 +7,7 @@ use auth_core::backend::Format;
 use auth_core::creds::Creds;
 use auth_core::error::{Code, Error, Result as CoreResult};
 use auth_core::keys::Key;
-use auth_core::migration::{self, Adopted, Control, Plan, Progress, Reading, Since, Writing};
+use auth_core::migration::{self, Adopted, Aim, Control, Plan, Progress, Reading, Since, Writing};
 use auth_core::value::Value;
 use napi::bindgen_prelude::{External, Function, Object, Status};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -66,6 +66,7 @@ fn plan(from: String, to: String, options: MoveOptions, control: &External<Contr
         skip_corrupt,
         retire,
         lock_source: lock,
+        aim: Aim::Move,
         control: Control::clone(control),
     }
 }
@@ -127,6 +128,8 @@ pub struct AdoptedAccount {
     pub unchanged_ms: Option<f64>,
     /// It is still there, and nothing tells whether it was used since.
     pub unknown: bool,
+    /// It is still there, and holds another account.
+    pub other: bool,
 }
 
 /// Moves an account to a native folder that has none, and retires the source.
@@ -138,14 +141,15 @@ pub fn adopt<'env>(env: &'env Env, from: String, to: String, timeout_ms: u32) ->
     let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
     promised(env, async move {
         let adopted = migration::adopt(from.into(), to.into(), deadline).await?;
-        let (mut moved, mut unchanged_ms, mut unknown) = (None, None, false);
+        let (mut moved, mut unchanged_ms, mut unknown, mut other) = (None, None, false, false);
         match adopted {
             Adopted::Nothing => {}
             Adopted::Moved(report) => moved = Some(Migrated::from(*report)),
             Adopted::Since(Since::Unchanged(ms)) => unchanged_ms = Some(lossy(ms)),
             Adopted::Since(Since::Unknown) => unknown = true,
+            Adopted::Since(Since::Other) => other = true,
         }
-        Ok(AdoptedAccount { moved, unchanged_ms, unknown })
+        Ok(AdoptedAccount { moved, unchanged_ms, unknown, other })
     })
 }
 

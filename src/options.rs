@@ -221,6 +221,8 @@ impl From<Fault> for FoundFault {
 pub struct Verified {
     /// Values that were read and checked.
     pub checked: f64,
+    /// Bytes at the end of the log that are no whole commit.
+    pub tail_bytes: f64,
     /// Everything that is wrong.
     pub faults: Vec<FoundFault>,
 }
@@ -229,6 +231,7 @@ impl From<Verification> for Verified {
     fn from(found: Verification) -> Self {
         Self {
             checked: lossy(found.checked),
+            tail_bytes: lossy(found.tail_bytes),
             faults: found.faults.into_iter().map(FoundFault::from).collect(),
         }
     }

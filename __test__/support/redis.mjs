@@ -73,8 +73,14 @@ export function connect(t, socket) {
       connection.write(`*${args.length}\r\n${args.map(arg => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`).join('')}`)
     })
 
+  // Without a listener node-redis' client, an EventEmitter, ends the process when the connection is lost.
+  let listens = false
   const client = {
-    connect: async () => client,
+    on: name => ((listens ||= name === 'error'), client),
+    async connect() {
+      if (!listens) throw new Error("nobody listens to the client's errors")
+      return client
+    },
     destroy: () => connection.destroy(),
     get: key => send('GET', key),
     set: (key, value) => send('SET', key, value),

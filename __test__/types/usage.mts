@@ -73,6 +73,7 @@ export function hears(message: unknown) {
   const told = message as AuthStateEvent
   if (told.event === 'compacted') return told.before - told.after + told.durationMs
   if (told.event === 'recovered') return told.bytes
+  if (told.event === 'created') return told.message.length
   // @ts-expect-error what has no number of bytes
   return told.bytes
 }
@@ -117,6 +118,7 @@ export async function keysAreTyped(keys: SignalKeyStore) {
   await keys.get('sesion', ['a.0'])
   // @ts-expect-error ids are a list
   await keys.get('session', 'a.0')
+  await keys.set({ 'a-type-of-tomorrow': { a: { any: 'thing' }, b: null }, session: { 'a.0': null } })
   // @ts-expect-error a lid mapping is a string
   await keys.set({ 'lid-mapping': { a: 1 } })
   // @ts-expect-error the public half is missing

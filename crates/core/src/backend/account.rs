@@ -1,11 +1,12 @@
 //! An account in a folder, blocking: `creds.json` and a key store. Everything that is the same on both formats,
 //! and all that a simulated disk has to crash.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use auth_log::format::Name;
+use auth_log::fs::{DiskFs, Fs};
 use auth_log::{Lock, Reader};
 
 use super::multi_file::MultiFileKeys;
@@ -15,7 +16,8 @@ use crate::creds::{Creds, Summary};
 use crate::error::{Code, Error, Result};
 use crate::events::Event;
 use crate::folder::{
-    CREDS, Folder, Look, MARKER, Reach, StoredCreds, Survey, Watch, no_account, read_creds, remove_stale,
+    CREDS, Folder, Look, MARKER, Reach, StoredCreds, Survey, Watch, free_name, no_account, read_creds,
+    remove_stale,
 };
 use crate::maintenance::{delete_account, keep_account};
 use crate::migration::marker_names;
@@ -82,18 +84,23 @@ pub fn judge_as(folder: &Folder, survey: Survey, format: Format, said: bool) -> 
 pub fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<()> {
     let path = folder.path.display();
     let quoted = shell_quoted(&path.to_string());
-    let (keys, logs) = (shell_quoted(&format!("{path}-key-files")), shell_quoted(&format!("{path}-log")));
+    let beside = |what: &str| shell_quoted(&free_beside(&folder.path, what));
     let log = survey.logs.last().map(|n| Name::Log(*n));
     let (code, message) = match (log, survey.keys.first(), format) {
         (Some(log), Some(key), _) => (
             Code::WrongFormat,
             format!(
                 "{path} holds both a native log ({log}) and key files ({} and others): another helper ran on a \
-                 native folder. To keep the log, which has all from before: mkdir {keys} && mv {quoted}/*-*.json \
-                 {keys}, then useNativeAuthState. To go on with what the other helper wrote alone: mkdir {logs} && \
-                 mv {quoted}/keys.*.log {logs}, then useMultiFileAuthState. Or move one of them to a new folder: \
-                 migrateAuthState({{ from, to, sourceFormat }}), with 'native' or 'multi-file'",
-                key.file_name()
+                 native folder. Take one of the two out.\n\
+                 To keep the log, which has all from before, then open it with useNativeAuthState:\n  \
+                 mkdir {keys} && mv {quoted}/*-*.json {keys}\n\
+                 To go on with what the other helper wrote alone, then open it with useMultiFileAuthState:\n  \
+                 mkdir {logs} && mv {quoted}/keys.*.log {logs}\n\
+                 Or move one of them to a new folder: migrateAuthState({{ from, to, sourceFormat }}), with 'native' or \
+                 'multi-file'",
+                key.file_name(),
+                keys = beside("-key-files"),
+                logs = beside("-log"),
             ),
         ),
         (Some(log), None, Format::MultiFile) => (
@@ -120,6 +127,17 @@ pub fn judge_format(folder: &Folder, survey: &Survey, format: Format) -> Result<
 #[must_use]
 pub fn shell_quoted(path: &str) -> String {
     format!("'{}'", path.replace('\'', "'\\''"))
+}
+
+/// The path of a folder with something behind it, and a number where that is taken: for a command that makes it.
+#[must_use]
+pub fn free_beside(path: &Path, what: &str) -> String {
+    let named = |name: &str| path.with_file_name(name).display().to_string();
+    let name = format!("{}{what}", path.file_name().unwrap_or_default().to_string_lossy());
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let free = DiskFs.open_dir(parent).and_then(|dir| free_name(dir.as_ref(), &name));
+    // Where nobody may look, the command says what is in its way.
+    named(&free.unwrap_or(name))
 }
 
 /// Whether the log has keys, or cannot be read: a store that was opened and never written has none.
@@ -297,7 +315,7 @@ impl Account {
     /// # Errors
     /// `Locked`; `Io`; a part may be gone, the credentials first.
     pub fn delete(&self) -> Result<()> {
-        delete_account(&self.folder, self.keys.as_ref())
+        delete_account(&self.folder, &[self.keys.as_ref()])
     }
 
     /// Whether these credentials may be written.

@@ -23,7 +23,7 @@ use crate::keys::Key;
 use crate::maintenance::Compacted;
 use crate::value::Value;
 
-pub use account::{Account, Judged, judge, judge_as, judge_format, shell_quoted};
+pub use account::{Account, Judged, free_beside, judge, judge_as, judge_format, shell_quoted};
 pub use custom::{Answer, Call, Calls, CustomBackend, Question, Thrown};
 pub use folder::{FolderBackend, FolderOptions, hold};
 pub use native::{FLAG_PLAIN, Locking, lock_store};

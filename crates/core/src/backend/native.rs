@@ -193,7 +193,8 @@ fn open_log(folder: &Folder) -> Result<Arc<Log>> {
         Log::open(folder.dir.clone(), random()?).map_err(|error| log_error(error, &folder.path))?;
     if opened.dropped_bytes > 0 {
         let message = format!(
-            "{} bytes at the end of the log were no whole commit (a crash, or a cut file) and were dropped",
+            "{} bytes at the end of the log were no whole commit and were dropped (a crash, a power cut, or a file that \
+             was cut): keys that were written last may be missing, or old",
             opened.dropped_bytes
         );
         let event = Event::warning("recovered", &folder.path, message);

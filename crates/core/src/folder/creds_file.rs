@@ -131,7 +131,7 @@ pub fn no_account(folder: &std::path::Path) -> Error {
     let shown = folder.display();
     not_found("find an account in", folder).with(|details| {
         details.message = format!(
-            "no account is stored in {shown} (there is no creds.json): check the path; nothing was made"
+            "no account is stored in {shown} (there is no creds.json): check the path; nothing was changed"
         );
     })
 }

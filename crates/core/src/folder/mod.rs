@@ -156,6 +156,20 @@ impl Folder {
     }
 }
 
+/// A name that is free in a folder: this one, or with a number behind it.
+///
+/// # Errors
+/// Whatever the operating system says.
+pub fn free_name(dir: &dyn Dir, name: &str) -> io::Result<String> {
+    let mut free = name.to_owned();
+    let mut number = 2;
+    while dir.stat_name(&free)?.is_some() {
+        free = format!("{name}-{number}");
+        number += 1;
+    }
+    Ok(free)
+}
+
 fn not_a_directory(path: &Path) -> Error {
     let shown = path.display();
     Error::new(

@@ -96,6 +96,18 @@ impl Survey {
         Ok(survey)
     }
 
+    /// Whether nothing here is an account's, or what is left of one.
+    #[must_use]
+    pub fn holds_nothing(&self) -> bool {
+        let Self { creds_companions, logs, keys, key_companions, asides, temporaries, .. } = self;
+        let names = [creds_companions, key_companions, asides, temporaries];
+        !self.creds
+            && !self.marker
+            && logs.is_empty()
+            && keys.is_empty()
+            && names.iter().all(|names| names.is_empty())
+    }
+
     fn add(&mut self, key: Key) {
         let known = known_type(&key.stem).is_some();
         (if known { &mut self.keys } else { &mut self.unknown_keys }).push(key);

@@ -9,7 +9,7 @@ use super::existing;
 use crate::backend::Format;
 use crate::error::{Code, Result};
 use crate::folder::{Folder, Survey};
-use crate::migration::{Plan, Report, migrate_held};
+use crate::migration::{Aim, Plan, Report, migrate_held};
 use crate::runtime::{Lane, run};
 
 /// How often a source that is written meanwhile is read before it is `Changed`.
@@ -27,7 +27,7 @@ pub async fn backup(from: PathBuf, to: PathBuf) -> Result<Report> {
 pub(crate) fn copy(folder: &Arc<Folder>, to: PathBuf) -> Result<Report> {
     let native = !Survey::of(folder)?.logs.is_empty();
     let format = Some(if native { Format::Native } else { Format::MultiFile });
-    let plan = Plan { format, lock_source: false, ..Plan::new(&folder.path, &to) };
+    let plan = Plan { format, lock_source: false, aim: Aim::Copy, ..Plan::new(&folder.path, &to) };
     let mut attempt = 1;
     loop {
         match migrate_held(&DiskFs, folder, &plan) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::held;
 use crate::backend::{Account, Durability, Format, Locking, lock_store};
 use crate::error::{Code, Result};
-use crate::folder::Survey;
+use crate::folder::{Survey, no_account};
 use crate::registry;
 use crate::runtime::{Lane, run};
 
@@ -34,8 +34,10 @@ pub async fn compact(path: PathBuf) -> Result<Compacted> {
         }
     }
     run(Lane::Move, move || {
-        if Survey::of(&folder)?.logs.is_empty() {
-            return Ok(Compacted::default());
+        let survey = Survey::of(&folder)?;
+        if survey.logs.is_empty() {
+            let empty = survey.holds_nothing().then(|| no_account(&folder.path));
+            return empty.map_or(Ok(Compacted::default()), Err);
         }
         crate::backend::judge(&folder, Format::Native, false)?;
         let lock = match lock_store(&folder)? {

@@ -10,7 +10,7 @@ use super::backup::copy;
 use super::held;
 use crate::backend::{Format, KeyStore, Locking, judge_format, lock_store, offline_keys};
 use crate::error::{Code, Result};
-use crate::folder::{CREDS, Folder, MARKER, Survey};
+use crate::folder::{CREDS, Folder, MARKER, Survey, no_account};
 use crate::registry;
 use crate::runtime::{Lane, run};
 
@@ -19,7 +19,8 @@ use crate::runtime::{Lane, run};
 /// that a crash leaves no identity without its sessions.
 ///
 /// # Errors
-/// `Locked` by another process; of the copy, and nothing is removed then; `Io`.
+/// `Io` (`ENOENT` where there is nothing of an account); `Locked` by another process; of the copy (`WrongFormat` of a
+/// folder that holds both), and nothing is removed then.
 pub async fn delete(path: PathBuf, keep: Option<PathBuf>) -> Result<()> {
     let folder = held(path).await?;
     let _closed = loop {
@@ -38,9 +39,16 @@ pub async fn delete(path: PathBuf, keep: Option<PathBuf>) -> Result<()> {
 fn delete_closed(folder: &Arc<Folder>, keep: Option<PathBuf>) -> Result<()> {
     let survey = Survey::of(folder)?;
     let native = !survey.logs.is_empty();
-    judge_format(folder, &survey, if native { Format::Native } else { Format::MultiFile })?;
+    let locked = folder.stat(LOCK)?.is_some();
+    if survey.holds_nothing() && !locked {
+        return Err(no_account(&folder.path));
+    }
+    let both = native && !survey.keys.is_empty();
+    if both && keep.is_some() {
+        judge_format(folder, &survey, Format::Native)?;
+    }
     // Without a log, too: the store's may have been removed under it.
-    let lock = if native || folder.stat(LOCK)?.is_some() {
+    let lock = if native || locked {
         match lock_store(folder)? {
             Locking::Mine(lock) => Some(lock),
             Locking::Theirs(error) => return Err(error),
@@ -53,7 +61,10 @@ fn delete_closed(folder: &Arc<Folder>, keep: Option<PathBuf>) -> Result<()> {
     if let Some(to) = keep {
         keep_account(folder, keys.as_ref(), to)?;
     }
-    delete_account(folder, keys.as_ref())?;
+    // What another helper has left beside a log goes with it.
+    let files = both.then(|| offline_keys(folder.clone(), false, None));
+    let all: Vec<&dyn KeyStore> = files.iter().chain([&keys]).map(AsRef::as_ref).collect();
+    delete_account(folder, &all)?;
     if stray.is_some() {
         folder.remove(LOCK)?;
         remove_folder(&DiskFs, folder);
@@ -67,9 +78,9 @@ pub(crate) fn keep_account(folder: &Arc<Folder>, keys: &dyn KeyStore, to: PathBu
     copy(folder, to).map(drop)
 }
 
-/// Removes what is stored in a folder, under its lock.
-pub(crate) fn delete_account(folder: &Folder, keys: &dyn KeyStore) -> Result<()> {
-    keys.claim()?;
+/// Removes what is stored in a folder, under its lock: the credentials, then these keys.
+pub(crate) fn delete_account(folder: &Folder, keys: &[&dyn KeyStore]) -> Result<()> {
+    keys.iter().try_for_each(|keys| keys.claim())?;
     let survey = Survey::of(folder)?;
     // Companions first: what is left of them would be a `creds.json` that somebody might restore.
     for name in survey.creds_companions.iter().map(String::as_str).chain([CREDS]) {
@@ -80,7 +91,7 @@ pub(crate) fn delete_account(folder: &Folder, keys: &dyn KeyStore) -> Result<()>
     }
     folder.sync()?;
     // Last, for with the keys the lock goes.
-    keys.delete()?;
+    keys.iter().try_for_each(|keys| keys.delete())?;
     folder.sync()?;
     remove_folder(&DiskFs, folder);
     Ok(())

@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::existing;
 use super::verify::Fault;
-use crate::backend::{FLAG_PLAIN, Format, log_error};
+use crate::backend::{FLAG_PLAIN, Format, judge_format, log_error};
 use crate::error::Result;
 use crate::folder::{Folder, Stored, Survey, no_account, read_creds};
 use crate::keys::{Key, known_type};
-use crate::migration::Target;
+use crate::migration::{Aim, Target};
 use crate::runtime::{Lane, run};
 use crate::value::Value;
 
@@ -29,7 +29,7 @@ pub struct Repair {
 /// resolves.
 ///
 /// # Errors
-/// `Corrupt` when the credentials are (nothing can stand for them), `Exists`, `Locked`, `Io`, `Full`.
+/// `Corrupt` when the credentials are (nothing can stand for them), `WrongFormat` of a folder that holds both, `Exists`, `Locked`, `Io`, `Full`.
 pub async fn repair(from: PathBuf, to: PathBuf) -> Result<Repair> {
     run(Lane::Move, move || repair_on(&DiskFs, &from, &to)).await?
 }
@@ -40,7 +40,8 @@ fn repair_on(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Repair> {
     let creds = read_creds(&folder)?.ok_or_else(|| no_account(from))?.creds;
     let native = !survey.logs.is_empty();
     let format = if native { Format::Native } else { Format::MultiFile };
-    let target = Target::begin(fs, to, format, &creds)?;
+    judge_format(&folder, &survey, format)?;
+    let target = Target::begin(fs, to, format, &creds, Aim::Copy)?;
     let mut writer = target.writer()?;
     let mut repair = Repair::default();
     let mut failed = Ok(());

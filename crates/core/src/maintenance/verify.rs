@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use auth_log::fs::{DiskFs, Fs};
+use auth_log::holder;
 
 use super::existing;
-use crate::backend::log_error;
+use crate::backend::{Format, judge_format, log_error};
 use crate::error::Result;
 use crate::folder::{CREDS, Folder, Stored, Survey};
 use crate::keys::Key;
@@ -37,6 +38,9 @@ pub struct Verification {
     pub checked: u64,
     /// Everything that is wrong.
     pub faults: Vec<Fault>,
+    /// Bytes at the end of a log that are no whole commit: what a crash or a power cut leaves, and a file that was cut
+    /// short in the middle of a commit. The next open drops them.
+    pub tail_bytes: u64,
 }
 
 /// Checks an account, also beside its owner and in a folder that cannot be written.
@@ -57,8 +61,21 @@ fn verify_on(fs: &dyn Fs, path: &Path) -> Result<Verification> {
     }
     if !survey.logs.is_empty() {
         found.log(&folder, &survey)?;
+        found.faults.extend(judge_format(&folder, &survey, Format::Native).err().map(|error| Fault {
+            path: folder.path.display().to_string(),
+            message: error.to_string(),
+            ..Fault::default()
+        }));
     }
     Ok(found)
+}
+
+/// Whether the end of a log is not just being written: nobody has the store, and it is still the same.
+fn is_left(folder: &Folder, tail_bytes: u64) -> Result<bool> {
+    let again = auth_log::verify(folder.dir.as_ref(), &mut |_| {});
+    let again = again.map_err(|error| log_error(error, &folder.path))?;
+    // Where locks cannot be asked nobody is known to have it.
+    Ok(again.tail_bytes == tail_bytes && holder(folder.dir.as_ref()).ok().flatten().is_none())
 }
 
 impl Verification {
@@ -134,9 +151,12 @@ impl Verification {
                 }),
             }
         };
-        let faults = auth_log::verify(folder.dir.as_ref(), &mut visit);
-        let faults = faults.map_err(|error| log_error(error, &folder.path))?.faults;
-        self.faults.extend(faults.into_iter().map(|fault| Fault {
+        let failed = |error| log_error(error, &folder.path);
+        let verified = auth_log::verify(folder.dir.as_ref(), &mut visit).map_err(failed)?;
+        if verified.tail_bytes > 0 && is_left(folder, verified.tail_bytes)? {
+            self.tail_bytes = verified.tail_bytes;
+        }
+        self.faults.extend(verified.faults.into_iter().map(|fault| Fault {
             path: folder.path_of(&fault.name).display().to_string(),
             offset: Some(fault.offset),
             message: fault.detail.to_string(),

@@ -23,7 +23,7 @@ use crate::backend::Format;
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
-use crate::folder::{Folder, MARKER, Survey};
+use crate::folder::{CREDS, Folder, MARKER, Survey, free_name};
 use crate::keys::{Key, known_type};
 use crate::maintenance::existing;
 use crate::registry;
@@ -67,6 +67,16 @@ impl Remark {
     }
 }
 
+/// What a target is made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aim {
+    /// The account goes on there.
+    #[default]
+    Move,
+    /// A backup, or what is sound of a damaged store.
+    Copy,
+}
+
 /// What is moved, and how.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -86,6 +96,8 @@ pub struct Plan {
     pub retire: bool,
     /// Take the source's lock, so that nobody writes it meanwhile. Without it a copy of one moment is made.
     pub lock_source: bool,
+    /// What the target is for.
+    pub aim: Aim,
     /// The caller's end.
     pub control: Control,
 }
@@ -103,6 +115,7 @@ impl Plan {
             skip_corrupt: false,
             retire: false,
             lock_source: true,
+            aim: Aim::Move,
             control: Control::default(),
         }
     }
@@ -132,7 +145,8 @@ pub struct Report {
 /// Moves an account. The source stays as it is; the target is whole and on disk when it resolves.
 ///
 /// # Errors
-/// `Corrupt` (all bad files in one error, or a copy that differs), `Exists`, `Locked`, `WrongFormat`, `Changed`,
+/// `Corrupt` (all bad files in one error, or a copy that differs), `Exists` (also where the source holds no account any
+/// more and the target holds one: it was moved before), `Locked`, `WrongFormat`, `Changed`,
 /// `Incomplete` (of the source), `Aborted`, `Io`, `Full`. The target does not open then, or was not touched.
 pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
@@ -170,7 +184,26 @@ async fn check_closed(fs: &Arc<dyn Fs>, from: &Path, lock_source: bool) -> Resul
 /// # Errors
 /// As [`migrate`].
 pub fn migrate_on(fs: &dyn Fs, plan: &Plan) -> Result<Report> {
-    migrate_held(fs, &existing(fs, &plan.from)?, plan)
+    let moved_before = |error: Error| match error.details().errno.as_deref() {
+        Some("ENOENT") if holds_account(fs, &plan.to) => already_moved(&plan.from, &plan.to),
+        _ => error,
+    };
+    existing(fs, &plan.from).and_then(|folder| migrate_held(fs, &folder, plan)).map_err(moved_before)
+}
+
+fn holds_account(fs: &dyn Fs, path: &Path) -> bool {
+    let folder = Folder::open(fs, path, &Listeners::default()).ok().flatten();
+    folder.and_then(|folder| folder.stat(CREDS).ok().flatten()).is_some()
+}
+
+/// A script that moves an account and retires the source is run again.
+fn already_moved(from: &Path, to: &Path) -> Error {
+    let (shown, target) = (from.display(), to.display());
+    let message = format!(
+        "{shown} holds no account, and {target} holds one already: if it was moved there before, that is done, and there is \
+         nothing left to do. If not, check the path: nothing was written"
+    );
+    Error::new(Code::Exists, message).at(to)
 }
 
 /// The same out of a folder that is held, whatever its path leads to by now.
@@ -183,7 +216,7 @@ pub(crate) fn migrate_held(fs: &dyn Fs, folder: &Arc<Folder>, plan: &Plan) -> Re
         Format::MultiFile => Format::Native,
         Format::Native => Format::MultiFile,
     });
-    let target = Target::begin(fs, to, format, source.creds())?;
+    let target = Target::begin(fs, to, format, source.creds(), plan.aim)?;
     let moved = copy(&mut source, &target, plan).and_then(|moved| {
         control.begin(Phase::Publish, 0).end();
         control.check().map(|()| moved)
@@ -274,12 +307,7 @@ fn rename_aside(fs: &dyn Fs, from: &Path) -> io::Result<PathBuf> {
     let parent = from.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = from.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
     let dir = fs.open_dir(parent)?;
-    let mut retired = format!("{name}.migrated");
-    let mut number = 2;
-    while dir.stat_name(&retired)?.is_some() {
-        retired = format!("{name}.migrated-{number}");
-        number += 1;
-    }
+    let retired = free_name(dir.as_ref(), &format!("{name}.migrated"))?;
     dir.rename(name, &retired)?;
     // Where that does not come to the disk, the source is back under its name: a later start says so.
     let _ = sync_dir(dir.as_ref());

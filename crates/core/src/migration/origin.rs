@@ -4,14 +4,16 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use auth_log::format::Name;
 use auth_log::fs::Fs;
 use auth_log::{Change, Reader};
 use serde_json::{Value as Json, json};
 
 use super::source::Source;
 use super::{Plan, Remark};
+use crate::backend::{free_beside, shell_quoted};
 use crate::error::{Code, Error, Result};
-use crate::folder::{CREDS, Folder, Stamp};
+use crate::folder::{CREDS, Folder, Stamp, Survey, read_creds};
 use crate::keys::Key;
 use crate::maintenance::existing;
 
@@ -70,6 +72,8 @@ pub enum Since {
     Unchanged(u64),
     /// Nothing in the log tells.
     Unknown,
+    /// Nothing in the log tells, and it holds another account.
+    Other,
 }
 
 /// Looks whether the source of a store was used again since.
@@ -78,25 +82,66 @@ pub enum Since {
 /// `Diverged`; `Io`.
 pub(super) fn since(fs: &dyn Fs, source: &Folder, target: &Folder) -> Result<Since> {
     let reader = Reader::open(target.dir.as_ref()).ok().flatten();
+    let is_other = matches!((identity(source), identity(target)), (Some(there), Some(here)) if there != here);
     let Some(origin) = reader.and_then(|reader| Origin::read(&reader).ok().flatten()) else {
-        return Ok(Since::Unknown);
+        return Ok(if is_other { Since::Other } else { Since::Unknown });
     };
     if stamp(source)? == origin.stamp || hash_now(fs, &source.path)?.as_deref() == Some(&*origin.hash) {
         return Ok(Since::Unchanged(origin.moved_ms));
     }
-    let used = source.stat(CREDS)?.map_or(0, |stat| stat.modified_ns / 1_000_000);
-    let used = u64::try_from(used).unwrap_or(0);
+    let message = if is_other { another(source, target) } else { went_on(source, target, &origin)? };
+    Err(Error::new(Code::Diverged, message).at(&source.path))
+}
+
+/// Whose account is stored, where that can be read.
+fn identity(folder: &Folder) -> Option<[u8; 32]> {
+    Some(read_creds(folder).ok()??.creds.summary.identity)
+}
+
+fn another(source: &Folder, target: &Folder) -> String {
     let (from, to) = (source.path.display(), target.path.display());
-    let (moved, used) = (time(origin.moved_ms), time(used));
-    Err(Error::new(
-        Code::Diverged,
-        format!(
-            "{from} was moved to {to} at {moved}, and was used again since (its creds.json is of {used}): one of the two \
-             is out of date, and going on with that one breaks the sessions. To go on with {to}, remove {from} or rename \
-             it; to go on with {from}, remove {to}"
-        ),
+    format!(
+        "{from}, which migrateFrom names, holds another account than {to}, so nothing was moved or opened.\n\
+         To go on with the account in {to}: leave migrateFrom out, or name the folder where this account was before.\n\
+         To go on with the account in {from}: move it to a folder of its own, that does not exist yet"
     )
-    .at(&source.path))
+}
+
+/// The same account in both: the times say which one was used last, and commands take the other out of the way.
+fn went_on(source: &Folder, target: &Folder, origin: &Origin) -> Result<String> {
+    let (from, to) = (source.path.display(), target.path.display());
+    let (there, here) = (last_write(source)?, last_write(target)?);
+    let last = if there > here { &from } else { &to };
+    let aside = |folder: &Folder| {
+        let old = free_beside(&folder.path, ".old");
+        format!("mv {} {}", shell_quoted(&folder.path.display().to_string()), shell_quoted(&old))
+    };
+    Ok(format!(
+        "{from} was moved to {to} at {moved}, and the same account went on in {from} since, so nothing was opened.\n\
+         {from} was last written at {there}\n\
+         {to} was last written at {here}\n\
+         One of the two is out of date, and its sessions are broken. Go on with the one that the bot used last; by these \
+         times that is {last}.\n\
+         To go on with {to}:\n  {aside_source}\n\
+         To go on with {from} (the next start moves it anew):\n  {aside_target}",
+        moved = time(origin.moved_ms),
+        there = time(there),
+        here = time(here),
+        aside_source = aside(source),
+        aside_target = aside(target),
+    ))
+}
+
+/// When a file of the account was last written, in milliseconds since 1970.
+fn last_write(folder: &Folder) -> Result<u64> {
+    let survey = Survey::of(folder)?;
+    let keys = survey.keys.iter().chain(&survey.unknown_keys).map(Key::file_name);
+    let logs = survey.logs.iter().map(|n| Name::Log(*n).to_string());
+    let mut newest = 0;
+    for name in keys.chain(logs).chain([CREDS.to_owned()]) {
+        newest = newest.max(folder.stat(&name)?.map_or(0, |stat| stat.modified_ns));
+    }
+    Ok(u64::try_from(newest / 1_000_000).unwrap_or(0))
 }
 
 /// Of all that is there now; `None` when it cannot be read, so it is not what it was.

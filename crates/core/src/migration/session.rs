@@ -8,7 +8,7 @@ use auth_log::fs::{DiskFs, Fs};
 
 use super::source::Source;
 use super::target::{Copy, Target, Writer};
-use super::{Plan, Remark, check_apart, check_closed, rename_aside};
+use super::{Aim, Plan, Remark, check_apart, check_closed, rename_aside};
 use crate::backend::Format;
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
@@ -143,7 +143,7 @@ impl Writing {
             if let Some(from) = from {
                 check_apart(&DiskFs, &from, &to)?;
             }
-            let target = Target::begin(&DiskFs, &to, format, &creds)?;
+            let target = Target::begin(&DiskFs, &to, format, &creds, Aim::Move)?;
             let writer = Some(target.writer()?);
             let (copy, stems) = (None, HashSet::new());
             Ok(Self(Arc::new(Mutex::new(State { creds, target: Some(target), writer, copy, stems }))))

@@ -9,9 +9,9 @@ use auth_log::fs::{File, Fs, errno_name, write_all};
 use auth_log::{Change, Lock, Log, Reader};
 use sha2::{Digest, Sha256};
 
-use super::marker_text;
 use super::origin::{self, Origin};
-use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error, shell_quoted};
+use super::{Aim, marker_text};
+use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error};
 use crate::creds::{Creds, random};
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
@@ -39,10 +39,10 @@ pub(crate) struct Target {
 
 impl Target {
     /// Makes the folder, checks that it is free, and marks it as unfinished.
-    pub fn begin(fs: &dyn Fs, path: &Path, format: Format, creds: &Creds) -> Result<Self> {
+    pub fn begin(fs: &dyn Fs, path: &Path, format: Format, creds: &Creds, aim: Aim) -> Result<Self> {
         let made_folder = Folder::open(fs, path, &Listeners::default())?.is_none();
         let folder = Arc::new(Folder::open_or_create(fs, path, &Listeners::default())?);
-        check_free(&folder, &Survey::of(&folder)?, creds)?;
+        check_free(&folder, &Survey::of(&folder)?, creds, aim)?;
         let lock = match format {
             Format::MultiFile => None,
             Format::Native => match lock_store(&folder)? {
@@ -51,7 +51,7 @@ impl Target {
             },
         };
         let (marker, made) = mark(&folder, format)?;
-        let begun = Self::begin_marked(&folder, marker.as_ref(), creds);
+        let begun = Self::begin_marked(&folder, marker.as_ref(), creds, aim);
         if begun.is_err() && made {
             // An empty marker would keep an account that is there from being opened.
             folder.remove(MARKER)?;
@@ -60,10 +60,10 @@ impl Target {
         Ok(Self { folder, made_folder, format, _marker: marker, _lock: lock })
     }
 
-    fn begin_marked(folder: &Folder, marker: &dyn File, creds: &Creds) -> Result<()> {
+    fn begin_marked(folder: &Folder, marker: &dyn File, creds: &Creds, aim: Aim) -> Result<()> {
         // With the marker locked nobody else begins here.
         let survey = Survey::of(folder)?;
-        check_free(folder, &survey, creds)?;
+        check_free(folder, &survey, creds, aim)?;
         folder.sync_parents()?;
         let failed = |error: &std::io::Error| folder.io("write", MARKER, error);
         write_all(marker, marker_text(creds).as_bytes(), 0).map_err(|short| failed(&short.error))?;
@@ -296,33 +296,37 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     matches!(errno_name(error), Some("ENOLCK" | "ENOTSUP" | "ENOSYS" | "EINVAL"))
 }
 
-/// A target must be empty, or hold the remains of an unfinished run.
-fn check_free(folder: &Folder, survey: &Survey, creds: &Creds) -> Result<()> {
+/// A target must be empty, or hold the remains of an unfinished run. What is there is not judged: whether it is older or
+/// newer than the source nobody has looked, so no message advises to remove it.
+fn check_free(folder: &Folder, survey: &Survey, creds: &Creds, aim: Aim) -> Result<()> {
     let path = folder.path.display();
-    let exists = |what: String, way_out: &str| {
-        let message = format!("{path} {what}. Choose another folder; {way_out}");
+    let taken = |what: &str| {
+        let advice = "choose a path that does not exist yet";
+        let message = format!("{path} {what}, and nothing was written: {advice}");
         Err(Error::new(Code::Exists, message).at(&folder.path))
     };
-    let remove = format!("to make it anew, remove it first: rm -r {}", shell_quoted(&path.to_string()));
     if let Some(name) = survey.asides.first() {
-        return exists(format!("is not empty ({name})"), "or empty it");
+        return taken(&format!("is not empty ({name})"));
     }
     if survey.creds || !survey.creds_companions.is_empty() {
         let there = read_creds(folder).ok().flatten().map(|stored| stored.creds.summary.identity);
-        if there == Some(creds.summary.identity) {
-            // Its sessions may have gone on since: who removes it on our word would lose them.
-            let message = "holds this account already: if it was moved before, open it, and do not move it again (the \
-                           source is older than it)";
-            return exists(message.to_owned(), &remove);
-        }
-        return exists("holds another account".to_owned(), &remove);
+        return taken(match there {
+            Some(there) if there == creds.summary.identity => match aim {
+                Aim::Move => {
+                    "holds this account already (if it was moved there before, that is done: open it)"
+                }
+                Aim::Copy => "holds this account already",
+            },
+            Some(_) => "holds another account",
+            None => "holds credentials already",
+        });
     }
     let foreign = survey.foreign.iter().find(|name| !name.starts_with('.') && *name != "lost+found");
     let ours = survey.keys.iter().chain(&survey.unknown_keys).map(Key::file_name).next();
     let ours = ours.or_else(|| survey.logs.last().map(|n| auth_log::format::Name::Log(*n).to_string()));
     match (foreign, ours) {
-        (Some(name), _) => exists(format!("is not empty ({name})"), "or empty it"),
-        (None, Some(name)) if !survey.marker => exists(format!("holds keys ({name})"), &remove),
+        (Some(name), _) => taken(&format!("is not empty ({name})")),
+        (None, Some(name)) if !survey.marker => taken(&format!("holds keys already ({name})")),
         _ => Ok(()),
     }
 }
