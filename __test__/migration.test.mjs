@@ -101,6 +101,10 @@ test('from { creds, keys }, and from one creds.json in an environment variable',
     assert.deepEqual([moved.from, moved.to], [{ format: 'other', path: null }, { format: targetFormat, path: to }])
     assert.equal(fs.readFileSync(path.join(to, 'creds.json'), 'utf8'), text)
   }
+  // The reviver was forgotten: the bytes are still text.
+  const error = await rejection(() => migrateAuthState({ from: { creds: JSON.parse(text) }, to: newPath(t) }))
+  assert.equal(error.code, 'ERR_AUTH_CORRUPT')
+  assert.match(error.message, /BufferJSON\.reviver/)
   const to = newPath(t, 'native')
   const session = { _sessions: { a: {} }, version: 'v1' }
   const { counts, warnings } = await migrateAuthState({

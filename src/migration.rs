@@ -284,7 +284,8 @@ pub fn write_folder<'env>(
 ) -> Result<Object<'env>> {
     promised(env, async move {
         let creds = Creds::judge(creds.into_bytes()).map_err(|fault| {
-            Error::new(Code::Corrupt, format!("the credentials of the source: it {fault}"))
+            let advice = "JSON text of them is read with JSON.parse(text, BufferJSON.reviver)";
+            Error::new(Code::Corrupt, format!("what was handed in as credentials {fault}. {advice}"))
         })?;
         let format = format_of(Some(format)).unwrap_or(Format::Native);
         let writing = Writing::begin(from.map(PathBuf::from), to.into(), format, creds).await?;
