@@ -84,6 +84,8 @@ function makeHandle(handle, share, proto, listener, place) {
   state.keys = makeKeys(handle, state, proto, listener, place)
 
   const save = async () => {
+    // Credentials that are just being moved here take the place of these.
+    if (share.moving !== undefined) await share.moving
     listener.unwrap(await native.saveCreds(handle, stringify(state.creds, 'state.creds')))
   }
   const saveCreds = () => {
@@ -97,7 +99,7 @@ function makeHandle(handle, share, proto, listener, place) {
   const close = () => (closing ??= native.closeAccount(handle).then(answer => listener.unwrap(answer)))
 
   const opened = { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
-  const account = { ...place, state, handle, listener }
+  const account = { ...place, state, share, handle, listener }
   known.set(opened, account)
   known.set(state, account)
   return opened

@@ -1,5 +1,6 @@
 'use strict'
 
+const { createHash } = require('node:crypto')
 const { isDeepStrictEqual } = require('node:util')
 const { resolve } = require('node:path')
 const native = require('./native')
@@ -159,20 +160,25 @@ function folderTarget(path) {
   }
 }
 
-/** One of our own handles: JSON texts as they are. */
-function handleTarget({ handle, state, format, listener }) {
+/**
+ * One of our own handles: JSON texts as they are. It is open, and may pair at any moment: whoever stores credentials first
+ * keeps them.
+ */
+function handleTarget({ handle, state, share, format, listener }) {
   const settled = async answer => listener.unwrap(await answer)
+  const written = []
   let text
   return {
     format,
     async begin({ creds }) {
       text = creds
-      if (await settled(native.hasCreds(handle))) throw taken()
-      await clearIfPossible(state.keys)
+      if (isSomebodys(state.creds) || (await settled(native.hasCreds(handle)))) throw taken()
+      await ifPossible(() => settled(native.writeMoved(handle)))
     },
     async put({ types, ids, texts }) {
       const fields = ids.flatMap((id, i) => [types[i], id, texts[i]])
-      await settled(native.setKeys(handle, joined(fields), identityOf(state.creds)))
+      await settled(native.writeMoved(handle, joined(fields)))
+      written.push({ types, ids, digests: texts.map(digest) })
       return []
     },
     async finish() {},
@@ -186,10 +192,36 @@ function handleTarget({ handle, state, format, listener }) {
       }
     },
     async publish() {
-      await settled(native.saveCreds(handle, text))
-      replace(state.creds, parse(text, false))
+      const publishing = (async () => {
+        if (isSomebodys(state.creds)) throw taken()
+        await settled(native.saveMoved(handle, text))
+        replace(state.creds, parse(text, false))
+      })()
+      // A late `saveCreds` waits, and saves what the object holds then: not the identity from before.
+      share.moving = publishing.catch(() => {})
+      try {
+        await publishing
+      } catch (error) {
+        if (error?.code === 'ERR_AUTH_EXISTS') await this.abandon()
+        throw error
+      } finally {
+        share.moving = undefined
+      }
     },
-    async abandon() {}
+    /** Takes out what was put, unless it was written anew: the account of whoever paired here is not to have it. */
+    async abandon() {
+      try {
+        for (const { types, ids, digests } of written) {
+          for (const [type, places] of byType(types)) {
+            const texts = await readTexts(handle, type, places.map(i => ids[i]), unwrap)
+            const ours = places.filter((i, n) => texts[n] != null && digest(texts[n]) === digests[i])
+            if (ours.length > 0) unwrap(await native.setKeys(handle, joined(ours.flatMap(i => [type, ids[i], ''])), identityOf(state.creds)))
+          }
+        }
+      } catch {
+        // Why it was given up says more. What stays without credentials is cleared by the next run.
+      }
+    }
   }
 }
 
@@ -201,9 +233,8 @@ function foreignTarget({ state, saveCreds }) {
     format: 'other',
     async begin({ creds: text }) {
       creds = parse(text, false)
-      // A fresh identity knows neither yet.
-      if (state.creds.me != null || state.creds.account != null) throw taken()
-      await clearIfPossible(state.keys)
+      if (isSomebodys(state.creds)) throw taken()
+      await ifPossible(() => state.keys.clear?.())
     },
     async put({ types, ids, texts }) {
       const data = {}
@@ -234,6 +265,7 @@ function foreignTarget({ state, saveCreds }) {
       }
     },
     async publish() {
+      if (isSomebodys(state.creds)) throw taken()
       replace(state.creds, creds)
       await saveCreds()
     },
@@ -242,9 +274,9 @@ function foreignTarget({ state, saveCreds }) {
 }
 
 /** What lies there without credentials is what an earlier run has left. */
-async function clearIfPossible(keys) {
+async function ifPossible(clear) {
   try {
-    await keys.clear?.()
+    await clear()
   } catch (error) {
     // A custom backend that cannot list cannot clear.
     if (error?.code !== 'ERR_AUTH_INVALID_ARG') throw error
@@ -267,6 +299,16 @@ function valueOf(type, text) {
 
 function same(type, a, b) {
   return a != null && isDeepStrictEqual(valueOf(type, a), valueOf(type, b))
+}
+
+/** A fresh identity knows neither yet. */
+function isSomebodys(creds) {
+  return creds.me != null || creds.account != null
+}
+
+/** Of a text; the space that `readTexts` may put before one is not counted. */
+function digest(text) {
+  return createHash('sha256').update(text.trimStart()).digest('base64')
 }
 
 /** In place, for Baileys and other handles hold on to the object. */

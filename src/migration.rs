@@ -3,20 +3,23 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use auth_core::backend::Format;
+use auth_core::backend::{Format, Write};
 use auth_core::creds::Creds;
 use auth_core::error::{Code, Error, Result as CoreResult};
 use auth_core::keys::Key;
 use auth_core::migration::{self, Adopted, Aim, Control, Plan, Progress, Reading, Since, Writing};
+use auth_core::store::Handle;
 use auth_core::value::Value;
 use napi::bindgen_prelude::{External, Function, Object, Status};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result};
 use napi_derive::napi;
 
+use crate::answer::Answer;
 use crate::error::lossy;
 use crate::options::{Migrated, Remark};
 use crate::promised;
+use crate::texts::changes_of;
 
 type Telling = ThreadsafeFunction<Done, (), Done, Status, false, true>;
 
@@ -283,13 +286,17 @@ pub fn write_folder<'env>(
     creds: String,
 ) -> Result<Object<'env>> {
     promised(env, async move {
-        let creds = Creds::judge(creds.into_bytes()).map_err(|fault| {
-            let advice = "JSON text of them is read with JSON.parse(text, BufferJSON.reviver)";
-            Error::new(Code::Corrupt, format!("what was handed in as credentials {fault}. {advice}"))
-        })?;
+        let creds = source_creds(creds)?;
         let format = format_of(Some(format)).unwrap_or(Format::Native);
         let writing = Writing::begin(from.map(PathBuf::from), to.into(), format, creds).await?;
         Ok(External::new(writing))
+    })
+}
+
+fn source_creds(text: String) -> CoreResult<Creds> {
+    Creds::judge(text.into_bytes()).map_err(|fault| {
+        let advice = "JSON text of them is read with JSON.parse(text, BufferJSON.reviver)";
+        Error::new(Code::Corrupt, format!("what was handed in as credentials {fault}. {advice}"))
     })
 }
 
@@ -362,12 +369,45 @@ pub fn unusable_value(key_type: String, id: String, text: String) -> Option<Rema
     Some(Remark::from(migration::Remark::unusable(&key, fault)))
 }
 
+/// Writes keys of an account that is moved to where this handle is: of each its type, its id and its text, all joined by
+/// NULs; none deletes all that is there. `EXISTS` where somebody has stored credentials.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn write_moved<'env>(
+    env: &'env Env,
+    handle: &External<Handle>,
+    fields: Option<String>,
+) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    match fields.map_or(Ok(Write::Clear), |fields| changes_of(handle, fields).map(Write::Set)) {
+        Ok(write) => handle.write_moved(write, Box::new(move |result| answer.settle(result))),
+        Err(error) => answer.settle(Err(error)),
+    }
+    Ok(promise)
+}
+
+/// Saves the credentials of an account that was moved to where this handle is. `EXISTS` where somebody has stored others.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer.
+#[napi(catch_unwind)]
+pub fn save_moved<'env>(env: &'env Env, handle: &External<Handle>, text: String) -> Result<Object<'env>> {
+    let (answer, promise) = Answer::new(env)?;
+    match source_creds(text) {
+        Ok(creds) => handle.save_moved(creds, Box::new(move |result| answer.settle(result))),
+        Err(error) => answer.settle(Err(error)),
+    }
+    Ok(promise)
+}
+
 /// Whether credentials are stored where this handle is.
 ///
 /// # Errors
 /// When the environment is ending; everything else is in the answer.
 #[napi(catch_unwind)]
-pub fn has_creds<'env>(env: &'env Env, handle: &External<auth_core::store::Handle>) -> Result<Object<'env>> {
+pub fn has_creds<'env>(env: &'env Env, handle: &External<Handle>) -> Result<Object<'env>> {
     let store = handle.store().clone();
     promised(env, async move { store.has_creds().await })
 }

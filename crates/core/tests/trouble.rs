@@ -74,7 +74,7 @@ impl Bench {
 }
 
 fn me() -> Expected {
-    Expected { current: Some([1; 32]), loaded: None }
+    Expected::Account { current: Some([1; 32]), loaded: None }
 }
 
 fn save(backend: &Arc<FolderBackend>, step: u32) -> Result<bool> {

@@ -321,8 +321,13 @@ impl Account {
     /// Whether these credentials may be written.
     ///
     /// # Errors
-    /// `Stale`.
+    /// `Stale`, `Exists`; `Corrupt` where nobody is expected, and somebody's cannot be read.
     pub fn allows_creds(&self, creds: &Creds, expected: &Expected, stored: Option<Summary>) -> Result<()> {
+        // A torn file is as good as none to who has the account, and not to who brings another one.
+        let stored = match expected {
+            Expected::Nobody => self.load_creds()?.map(|creds| creds.summary),
+            Expected::Account { .. } => stored,
+        };
         expected.allows_creds(stored, &creds.summary).map_err(|error| error.at(&self.folder.path_of(CREDS)))
     }
 }

@@ -259,9 +259,12 @@ impl Backend for CustomBackend {
         })
     }
 
-    fn save_creds(&self, creds: Creds, _: Expected) -> Future<'_, Result<bool>> {
+    fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<bool>> {
         // The backend is its own judge of who owns it.
         Box::pin(async move {
+            if let Expected::Nobody = expected {
+                expected.allows(self.load_creds().await?.map(|creds| creds.summary))?;
+            }
             let text = String::from_utf8_lossy(&creds.text).into_owned();
             self.ask("saveCredentials", Question::SaveCreds(text)).await.map(|_| true)
         })

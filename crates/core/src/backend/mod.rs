@@ -52,25 +52,35 @@ impl Format {
 }
 
 /// Whom a write takes the stored account to be: anything else means that somebody else paired here.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Expected {
-    /// The identity in the handle's `creds` object now.
-    pub current: Option<Identity>,
-    /// The identity with which that object was last read or saved.
-    pub loaded: Option<Identity>,
+#[derive(Clone, Copy, Debug)]
+pub enum Expected {
+    /// The one of the handle's `creds` object.
+    Account {
+        /// The identity in that object now.
+        current: Option<Identity>,
+        /// The identity with which that object was last read or saved.
+        loaded: Option<Identity>,
+    },
+    /// Nobody yet: an account is being moved here.
+    Nobody,
 }
 
 impl Expected {
     /// Whether a write may go on top of what is stored.
     ///
     /// # Errors
-    /// `Stale`.
+    /// `Stale`; `Exists` where nobody was expected.
     pub fn allows(&self, stored: Option<Summary>) -> Result<()> {
-        match stored {
-            Some(stored) if ![self.current, self.loaded].contains(&Some(stored.identity)) => Err(stale(
-                "creds.json holds another identity than this handle: somebody paired here anew. Nothing was \
-                 written; close this handle and open the folder again",
-            )),
+        match (self, stored) {
+            (Self::Account { current, loaded }, Some(stored))
+                if ![*current, *loaded].contains(&Some(stored.identity)) =>
+            {
+                Err(stale(
+                    "creds.json holds another identity than this handle: somebody paired here anew. Nothing was \
+                     written; close this handle and open the folder again",
+                ))
+            }
+            (Self::Nobody, Some(_)) => Err(taken()),
             _ => Ok(()),
         }
     }
@@ -79,7 +89,7 @@ impl Expected {
     /// account by its own state from before the pairing.
     ///
     /// # Errors
-    /// `Stale`.
+    /// As [`Expected::allows`].
     pub fn allows_creds(&self, stored: Option<Summary>, creds: &Summary) -> Result<()> {
         self.allows(stored)?;
         match stored {
@@ -96,6 +106,15 @@ impl Expected {
 
 fn stale(message: &str) -> Error {
     Error::new(Code::Stale, message)
+}
+
+/// The error of a migration into what has an account by now.
+fn taken() -> Error {
+    Error::new(
+        Code::Exists,
+        "credentials were stored in the target while the account was moved there: they stay, and those that were to be \
+         moved are not saved. Move it into another target",
+    )
 }
 
 /// When a `set` on the native store is answered, and what it survives then.
@@ -177,7 +196,7 @@ pub trait Backend: Send + Sync {
     /// has failed before.
     ///
     /// # Errors
-    /// `Stale`, `Gone`, `Fenced`, `Io`, `Full`.
+    /// `Stale`, `Exists` (where nobody was expected), `Gone`, `Fenced`, `Io`, `Full`.
     fn save_creds(&self, creds: Creds, expected: Expected) -> Future<'_, Result<bool>>;
 
     /// Reads keys, in one read of the store; an answer for each.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::backend::{Backend, Format, Write, closed};
+use crate::backend::{Backend, Expected, Format, Write, closed};
 use crate::creds::{Creds, Identity};
 use crate::error::{Error, Result};
 use crate::events::{EnvironmentId, Listener, Listeners};
@@ -67,11 +67,31 @@ pub enum NotOpened {
     Failed(Error),
 }
 
+/// Whom a write is meant for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    /// The account of the handle's `creds` object, which has this identity at the call.
+    Account(Option<Identity>),
+    /// Nobody who is there: an account is being moved here.
+    Nobody,
+}
+
+impl Meant {
+    fn expected(self, state: &State, object: ObjectId) -> Expected {
+        match self {
+            Self::Account(current) => {
+                Expected::Account { current, loaded: state.objects.identity(object) }
+            }
+            Self::Nobody => Expected::Nobody,
+        }
+    }
+}
+
 struct WriteCall {
     write: Arc<Write>,
     sequence: Sequence,
     object: ObjectId,
-    current: Option<Identity>,
+    meant: Meant,
     reply: Reply<()>,
 }
 
@@ -79,6 +99,7 @@ struct SaveCall {
     creds: Creds,
     environment: EnvironmentId,
     object: ObjectId,
+    meant: Meant,
     reply: Reply<()>,
 }
 
@@ -376,12 +397,22 @@ impl Handle {
     /// Writes keys, or deletes them all. `current` is the identity in the `creds` object at the call. Takes effect in
     /// call order; what is durable then is the backend's.
     pub fn write(&self, write: Write, current: Option<Identity>, reply: Reply<()>) {
+        self.enqueue_write(write, Meant::Account(current), reply);
+    }
+
+    /// Writes keys of an account that is being moved here, or deletes them all: `Exists` where somebody has stored
+    /// credentials.
+    pub fn write_moved(&self, write: Write, reply: Reply<()>) {
+        self.enqueue_write(write, Meant::Nobody, reply);
+    }
+
+    fn enqueue_write(&self, write: Write, meant: Meant, reply: Reply<()>) {
         match self.running() {
             Err(error) => reply(Err(error)),
             Ok(mut state) => {
                 let write = Arc::new(write);
                 let sequence = state.pending.add(&write);
-                let call = WriteCall { write, sequence, object: self.object, current, reply };
+                let call = WriteCall { write, sequence, object: self.object, meant, reply };
                 self.store.enqueue(state, Call::Write(call));
             }
         }
@@ -410,11 +441,24 @@ impl Handle {
 
     /// Saves credentials: on disk when answered, with everything that was written before.
     pub fn save_creds(&self, creds: Creds, reply: Reply<()>) {
+        let meant = Meant::Account(Some(creds.summary.identity));
+        self.enqueue_save(creds, meant, reply);
+    }
+
+    /// Saves the credentials of an account that was moved here, on disk when answered: `Exists` where somebody has stored
+    /// others. The handle's `creds` object is theirs from then on; as long as it holds another identity, saving that is
+    /// `Stale`.
+    pub fn save_moved(&self, creds: Creds, reply: Reply<()>) {
+        self.enqueue_save(creds, Meant::Nobody, reply);
+    }
+
+    fn enqueue_save(&self, creds: Creds, meant: Meant, reply: Reply<()>) {
         match self.readable() {
             Err(error) => reply(Err(error)),
             Ok(state) => {
                 let (environment, object) = (self.listener.environment, self.object);
-                self.store.enqueue(state, Call::Save(SaveCall { creds, environment, object, reply }));
+                let call = SaveCall { creds, environment, object, meant, reply };
+                self.store.enqueue(state, Call::Save(call));
             }
         }
     }

@@ -56,11 +56,17 @@ impl Objects {
 
     /// Takes note of a save.
     pub fn saved(&mut self, environment: EnvironmentId, id: ObjectId, summary: &Summary) {
-        if let Some(environment) = self.environments.get_mut(&environment) {
-            environment.last = (Some(summary.hash), id);
-        }
+        self.moved(environment, id, summary);
         if let Some(object) = self.objects.get_mut(&id) {
             object.identity = Some(summary.identity);
+        }
+    }
+
+    /// Takes note of credentials that were moved here: this object is going to hold them. What is in it until then is
+    /// another identity's, and must not be saved over them.
+    pub fn moved(&mut self, environment: EnvironmentId, id: ObjectId, summary: &Summary) {
+        if let Some(environment) = self.environments.get_mut(&environment) {
+            environment.last = (Some(summary.hash), id);
         }
     }
 

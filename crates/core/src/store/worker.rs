@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::ending::{OnPanic, drop_backend, end, end_if_final, finish, let_go, refusal};
-use super::{Call, Handle, NotOpened, Opened, Phase, SaveCall, State, Store, Turn, WriteCall};
-use crate::backend::{Commit, Expected};
+use super::{Call, Handle, Meant, NotOpened, Opened, Phase, SaveCall, State, Store, Turn, WriteCall};
+use crate::backend::Commit;
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::{Event, Listener};
@@ -83,9 +83,10 @@ fn next(store: &Store) -> Option<Step> {
             Step::Commit(calls)
         }
         Some(Call::Save(first)) => {
-            let object = first.object;
+            let (object, ordinary) = (first.object, first.meant != Meant::Nobody);
             let mut calls = vec![first];
-            while matches!(state.calls.front(), Some(Call::Save(call)) if call.object == object) {
+            let goes_with = |call: &SaveCall| ordinary && call.object == object && call.meant != Meant::Nobody;
+            while matches!(state.calls.front(), Some(Call::Save(call)) if goes_with(call)) {
                 if let Some(Call::Save(call)) = state.calls.pop_front() {
                     calls.push(call);
                 }
@@ -103,10 +104,7 @@ fn next(store: &Store) -> Option<Step> {
 async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
     let (group, refused) = {
         let state = store.state();
-        let expected = |call: &WriteCall| Expected {
-            current: call.current,
-            loaded: state.objects.identity(call.object),
-        };
+        let expected = |call: &WriteCall| call.meant.expected(&state, call.object);
         let group =
             calls.iter().map(|call| Commit { write: call.write.clone(), expected: expected(call) }).collect();
         (group, refusal(&state))
@@ -301,15 +299,15 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
     let Some(last) = calls.last() else { return };
     let (expected, refused) = {
         let state = store.state();
-        let loaded = state.objects.identity(last.object);
         let gone = match &state.phase {
             Phase::Gone(error) => Some(error.clone()),
             // A log that has failed is no reason to lose an identity.
             Phase::Running | Phase::Failed(_) | Phase::Closed => None,
         };
-        (Expected { current: Some(last.creds.summary.identity), loaded }, gone)
+        (last.meant.expected(&state, last.object), gone)
     };
-    let (environment, object, summary) = (last.environment, last.object, last.creds.summary);
+    let (environment, object, summary, meant) =
+        (last.environment, last.object, last.creds.summary, last.meant);
     let result = match refused {
         Some(error) => Err(error),
         None => match store.backend() {
@@ -322,7 +320,10 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
         let mut state = store.state();
         match (&result, fatal) {
             (Ok(synced), _) => {
-                state.objects.saved(environment, object, &summary);
+                match meant {
+                    Meant::Account(_) => state.objects.saved(environment, object, &summary),
+                    Meant::Nobody => state.objects.moved(environment, object, &summary),
+                }
                 if *synced {
                     std::mem::take(&mut state.unsynced).settle(&mut state.pending);
                 }

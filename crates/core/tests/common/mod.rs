@@ -70,7 +70,7 @@ pub fn set(changes: &[(&str, Option<&str>)]) -> Write {
 
 pub fn commit(account: &Account, write: Write) -> Result<()> {
     let write = Arc::new(write);
-    let group = [Commit { write, expected: Expected::default() }];
+    let group = [Commit { write, expected: Expected::Account { current: None, loaded: None } }];
     account.commit(&group, None).remove(0)
 }
 
