@@ -36,7 +36,9 @@ describe('the lock of a multi-file folder', () => {
     const [{ took, refused, shared }] = second.reports
     assert.ok(took < 1000, `${took} ms`)
     assert.deepEqual([refused, shared], ['ERR_AUTH_LOCKED', 1])
-    assert.equal((await rejection(() => deleteAuthState(folder))).code, 'ERR_AUTH_LOCKED')
+    const locked = await rejection(() => deleteAuthState(folder))
+    assert.equal(locked.code, 'ERR_AUTH_LOCKED')
+    assert.equal(locked.pid, first.pid)
     first.release()
     assert.deepEqual((await first.ended).reports[1], [], 'the first hears of nothing')
     second.release()

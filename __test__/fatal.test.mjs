@@ -198,6 +198,41 @@ describe('native: a store that fails by itself tells every open handle at once',
     assert.deepEqual(result, ['ERR_AUTH_IO', ['first', 'ERR_AUTH_FAILED'], ['second', 'ERR_AUTH_FAILED']])
   })
 
+  test('what has failed can be deleted by its handle as by its path, kept too, but not under another process', async t => {
+    const shim = makeShim(t)
+    if (!shim) return
+    for (const keep of [false, true]) {
+      const [folder, sign, kept] = [newPath(t), newPath(t, 'sign'), newPath(t, 'kept')]
+      const child = shim.start(`${watching}
+        const [handle] = await openTwo({ durability: 'sync' })
+        const set = () => handle.state.keys.set({ session: { b: { n: 1 } } }).then(() => 'done', error => error.code)
+        await set()
+        fs.writeFileSync(args[0], '')
+        await set()
+        report(await set())
+        const remove = options => auth.deleteAuthState(handle, options).then(() => 'deleted', error => error.code)
+        while (!fs.existsSync(args[2])) await sleep(20)
+        report([await remove(), fs.existsSync(path.join(folder, 'creds.json'))])
+        while (fs.existsSync(args[2])) await sleep(20)
+        report([await remove(args[1] === '' ? undefined : { keep: args[1] }), fs.existsSync(folder), await set()])
+        const fresh = await auth.useNativeAuthState(folder)
+        await fresh.saveCreds()
+        await fresh.close()
+      `, folder, path.join(shim.folder, 'fail'), keep ? kept : '', sign)
+      await child.reported(1)
+      const other = await opened(t, native, { folder })
+      const { signedIdentityKey } = other.state.creds
+      fs.writeFileSync(sign, '')
+      await child.reported(2)
+      await other.close()
+      fs.rmSync(sign)
+      const { code, reports, stderr } = await child.ended
+      assert.equal(code, 0, stderr)
+      assert.deepEqual(reports, ['ERR_AUTH_FAILED', ['ERR_AUTH_LOCKED', true], ['deleted', false, 'ERR_AUTH_GONE']])
+      if (keep) assert.deepEqual((await opened(t, native, { folder: kept, create: false })).state.creds.signedIdentityKey, signedIdentityKey)
+    }
+  })
+
   for (const how of ['in the background', 'that was asked for']) {
     test(`a compaction ${how} whose new name cannot be made durable`, async t => {
       const shim = makeShim(t)

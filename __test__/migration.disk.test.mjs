@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { migrateAuthState } from '../index.js'
+import { migrateAuthState, useNativeAuthState } from '../index.js'
 import { assertSameFolder, makeAccountFolder, readFolder } from './support/accounts.mjs'
 import { rc14 } from './support/baileys.mjs'
 import { start, untilReleased } from './support/children.mjs'
@@ -108,6 +108,53 @@ test('a target or a source that another process uses is LOCKED and names it; a c
   await owner.reported(1)
   const taken = await rejection(() => migrateAuthState({ from: folder, to: empty }))
   assert.ok(['ERR_AUTH_LOCKED', 'ERR_AUTH_EXISTS'].includes(taken.code), taken.stack)
+})
+
+test('a multi-file source that somebody has open: a warning names the holder, and it is not renamed', async t => {
+  const { folder } = await account(t)
+  const child = start(t, `
+    const handle = await auth.useMultiFileAuthState(folder)
+    report(1)
+    ${untilReleased}
+    await handle.close()
+  `, folder)
+  await child.reported(1)
+  const store = newPath(t, 'native')
+  const { warnings } = await migrateAuthState({ from: folder, to: store })
+  assert.equal(warnings.length, 1)
+  assert.equal(warnings[0].path, folder)
+  assert.match(warnings[0].message, new RegExp(`is in use by process ${child.pid} on .*from now on is not in the copy`))
+  const target = await opened(t, native)
+  const [to, late] = [newPath(t, 'to'), newPath(t, 'late')]
+  const calls = [
+    () => migrateAuthState({ from: folder, to, retireSource: true }),
+    () => migrateAuthState({ from: folder, to: target.handle, retireSource: true }),
+    () => useNativeAuthState(to, { migrateFrom: folder, lockTimeoutMs: 300 }),
+  ]
+  for (const call of calls) {
+    const error = await rejection(call)
+    assert.equal(error.code, 'ERR_AUTH_LOCKED', error.stack)
+    assert.equal(error.pid, child.pid)
+    assert.ok(fs.existsSync(folder) && !fs.existsSync(to))
+  }
+  // A reload: the old process ends while the new one waits.
+  const waiting = useNativeAuthState(late, { migrateFrom: folder, lockTimeoutMs: 20_000 })
+  child.release()
+  await (await waiting).close()
+  assert.ok(fs.existsSync(`${folder}.migrated`))
+})
+
+test('a multi-file source that this process has open: the same, whichever way', async t => {
+  const { folder } = await account(t)
+  const source = await opened(t, multiFile, { folder })
+  const to = newPath(t, 'to')
+  const error = await rejection(() => migrateAuthState({ from: folder, to, retireSource: true }))
+  assert.equal(error.code, 'ERR_AUTH_LOCKED')
+  assert.equal(error.pid, process.pid)
+  assert.ok(!fs.existsSync(to))
+  const { warnings } = await migrateAuthState({ from: folder, to })
+  assert.match(warnings[0].message, /in use by this process/)
+  assert.deepEqual((await migrateAuthState({ from: source.handle, to: newPath(t) })).warnings, [])
 })
 
 test("a folder as Baileys' develop leaves it, with .bak and .tmp, goes to native and back as it reads", async t => {

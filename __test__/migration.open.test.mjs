@@ -1,14 +1,19 @@
 // A migration into an open handle: it may pair, or save, at any moment. Whoever stores credentials first keeps them.
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { initAuthCreds, migrateAuthState } from '../index.js'
 import { makeAccountFolder, memoryAuthState } from './support/accounts.mjs'
-import { backends, collect, newPath, opened, rejection, stores } from './support/stores.mjs'
+import { backends, collect, opened, rejection, stores } from './support/stores.mjs'
 
-/** More keys than go in one batch. */
-const account = t => makeAccountFolder(newPath(t), { preKeys: 270, sessions: 3 })
+/** More keys than go in one batch. Nobody changes it. */
+let source
+before(async () => {
+  source = await makeAccountFolder(path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'bna-test-')), 'account'), { preKeys: 270, sessions: 3 })
+})
+after(() => fs.rmSync(path.dirname(source.folder), { recursive: true }))
 
 /** Does something once, when a phase has come to its `nth` batch. */
 function once(phase, nth, action) {
@@ -21,7 +26,7 @@ function once(phase, nth, action) {
 for (const store of stores) {
   for (const phase of ['copy', 'verify', 'publish']) {
     test(`${store.name}: a handle that pairs in the middle (${phase}) keeps its account, and gets none of the other's keys`, async t => {
-      const { folder } = await account(t)
+      const { folder } = source
       const target = await opened(t, store)
       const { creds } = target.state
       const identity = Buffer.from(creds.signedIdentityKey.public)
@@ -49,7 +54,7 @@ for (const store of stores) {
   }
 
   test(`${store.name}: an account that is known to the handle and not saved yet is not lost either`, async t => {
-    const { folder } = await account(t)
+    const { folder } = source
     const target = await opened(t, store)
     const { creds } = target.state
     const onProgress = once('verify', 1, () => Object.assign(creds, { me: { id: '1:2@s.whatsapp.net' } }))
@@ -61,7 +66,7 @@ for (const store of stores) {
   })
 
   for (const goesOn of [false, true]) test(`${store.name}: a late saveCreds of the identity from before does not go over the one that was moved${goesOn ? ', nor what is saved after it' : ''}`, async t => {
-    const { folder, creds } = await account(t)
+    const { folder, creds } = source
     const target = await opened(t, store)
     const other = await store.open(target.folder)
     const late = []
@@ -84,7 +89,7 @@ for (const store of stores) {
   })
 
   test(`${store.name}: what was put is taken out again when the migration fails`, async t => {
-    const { folder } = await account(t)
+    const { folder } = source
     const target = await opened(t, store)
     const controller = new AbortController()
     const onProgress = once('verify', 2, () => controller.abort())
@@ -97,7 +102,7 @@ for (const store of stores) {
 
 for (const backend of backends) {
   test(`${backend.name}: another process pairs in the folder in the middle, and stays`, async t => {
-    const { folder } = await account(t)
+    const { folder } = source
     const [target, elsewhere] = [await opened(t, backend), await opened(t, backend)]
     await elsewhere.saveCreds()
     const theirs = fs.readFileSync(path.join(elsewhere.folder, 'creds.json'), 'utf8')
@@ -114,7 +119,7 @@ for (const backend of backends) {
 }
 
 test('what is none of ours: a socket that pairs in the middle keeps its account', async t => {
-  const { folder } = await account(t)
+  const { folder } = source
   const target = memoryAuthState(initAuthCreds())
   const { creds } = target.state
   const onProgress = once('verify', 1, () => Object.assign(creds, { me: { id: '1:2@s.whatsapp.net' } }))

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
+import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 import {
   AuthStateError, BufferJSON, initAuthCreds, inspectAuthState, migrateAuthState, useCustomAuthState, useNativeAuthState,
@@ -11,6 +12,9 @@ import { rc14, versions } from './support/baileys.mjs'
 import { customBackends } from './support/custom.mjs'
 import { backends, collect, newPath, opened, rejection, snapshot, stores } from './support/stores.mjs'
 
+const require = createRequire(import.meta.url)
+const binding = require('../lib/native.js')
+const { handleBehind } = require('../lib/handle.js')
 const [multiFile, native] = backends
 const small = { preKeys: 8, sessions: 3 }
 
@@ -199,11 +203,52 @@ test('a folder that another half failed on is taken back: run it again', async t
   const failing = { creds: oracle.state.creds, keys: { async *list(type) { if (type === 'session') throw new Error('connection lost') } } }
   assert.match((await rejection(() => migrateAuthState({ from: failing, to }))).message, /connection lost/)
   assert.ok(!fs.existsSync(to))
-  const merging = { creds, keys: { session: { 'a/b': { n: 1 }, a__b: { n: 2 } } } }
-  const error = await rejection(() => migrateAuthState({ from: merging, to }))
-  assert.equal(error.code, 'ERR_AUTH_EXISTS')
-  assert.match(error.message, /session-a__b\.json/)
   await migrateAuthState({ from: folder, to })
+})
+
+test('of keys that would merge in the target all are named, and none is published', async t => {
+  const { creds } = await account(t)
+  // In batches of their own.
+  const session = { 'a/b': { n: 1 }, a__b: { n: 2 } }
+  for (let n = 0; n < 600; n++) session[`${n}.0`] = { n }
+  Object.assign(session, { 'c:d': { n: 3 }, 'c-d': { n: 4 } })
+  const merging = { creds, keys: { session } }
+  const [folder, files, log] = [newPath(t), await opened(t, multiFile), await opened(t, native)]
+  for (const [to, options] of [[folder, {}], [folder, { targetFormat: 'multi-file' }], [files.handle, { verify: false }], [log.handle, { verify: false }]]) {
+    const error = await rejection(() => migrateAuthState({ from: merging, to, ...options }))
+    assert.equal(error.code, 'ERR_AUTH_EXISTS')
+    assert.match(error.message, /: session-a__b\.json, session-c-d\.json\. Nothing/)
+    assert.ok(!fs.existsSync(folder))
+  }
+  for (const { folder: stored, keys } of [files, log]) {
+    assert.ok(!fs.existsSync(path.join(stored, 'creds.json')))
+    assert.deepEqual(await collect(keys.listIds('session')), [])
+  }
+})
+
+test('all that is corrupt in a folder is in one error, whatever it is moved to', async t => {
+  const { folder } = await makeAccountFolder(newPath(t), { preKeys: 700, sessions: 3 })
+  // In the first batch, in a later one, and in the last.
+  const bad = ['app-state-sync-version-regular.json', 'pre-key-400.json', 'session-zzz.json']
+  for (const name of bad) fs.writeFileSync(path.join(folder, name), '{"cut')
+  const handle = await opened(t, native)
+  for (const to of [newPath(t), handle.handle, memoryAuthState(initAuthCreds())]) {
+    const error = await rejection(() => migrateAuthState({ from: folder, to }))
+    assert.equal(error.code, 'ERR_AUTH_CORRUPT')
+    assert.ok(error.message.includes(`3 of the key files in ${folder} are not whole JSON: ${bad.join(', ')}.`), error.message)
+  }
+  assert.deepEqual(await collect(handle.keys.listIds('session')), [])
+})
+
+test('what is moved through JavaScript into a native folder is marked plain where it is', async t => {
+  const { creds } = await account(t)
+  const to = newPath(t)
+  const keys = { session: { plain: { _sessions: {}, version: 'v1' } }, 'pre-key': { 1: { public: Buffer.alloc(32), private: Buffer.alloc(32) } } }
+  await migrateAuthState({ from: { creds, keys }, to })
+  const { handle } = await opened(t, native, { folder: to, create: false })
+  // Between Rust and JavaScript a space says that something is to be revived.
+  const stored = async (type, id) => (await binding.getKeys(handleBehind(handle).handle, type, id))[0]
+  assert.deepEqual([await stored('session', 'plain'), await stored('pre-key', '1')], ['{', ' '])
 })
 
 test('a source that says something else when it is read back is CORRUPT, and nothing is published', async t => {

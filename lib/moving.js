@@ -167,6 +167,8 @@ function folderTarget(path) {
 function handleTarget({ handle, state, share, format, listener }) {
   const settled = async answer => listener.unwrap(await answer)
   const written = []
+  const names = new Set()
+  const merged = []
   let text
   return {
     format,
@@ -176,12 +178,20 @@ function handleTarget({ handle, state, share, format, listener }) {
       await ifPossible(() => settled(native.writeMoved(handle)))
     },
     async put({ types, ids, texts }) {
+      if (format !== 'custom') {
+        for (const name of native.fileNames(types, ids)) {
+          if (names.has(name)) merged.push(name)
+          names.add(name)
+        }
+      }
       const fields = ids.flatMap((id, i) => [types[i], id, texts[i]])
       await settled(native.writeMoved(handle, joined(fields)))
       written.push({ types, ids, digests: texts.map(digest) })
       return []
     },
-    async finish() {},
+    async finish() {
+      if (merged.length > 0) throw wouldMerge(merged)
+    },
     async compare({ types, ids, texts }) {
       for (const [type, places] of byType(types)) {
         const got = await readTexts(handle, type, places.map(i => ids[i]), answer => listener.unwrap(answer))
@@ -319,6 +329,11 @@ function replace(creds, now) {
 
 function taken() {
   return new AuthStateError('the target of the migration holds an account: delete that first (deleteAuthState), or choose another one', { code: 'ERR_AUTH_EXISTS' })
+}
+
+function wouldMerge(names) {
+  const message = `two keys of the source have one file name in the target, which cannot hold both: ${names.join(', ')}. Nothing was published`
+  return new AuthStateError(message, { code: 'ERR_AUTH_EXISTS' })
 }
 
 function differs(type, id) {

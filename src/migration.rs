@@ -388,6 +388,13 @@ pub fn write_moved<'env>(
     Ok(promise)
 }
 
+/// The file names of keys. One that could not be stored is `INVALID_ARG` when it is written.
+#[napi(catch_unwind)]
+pub fn file_names(types: Vec<String>, ids: Vec<String>) -> Vec<String> {
+    let name = |(key_type, id)| Key::new(key_type, id).map_or_else(|_| String::new(), |key| key.file_name());
+    types.into_iter().zip(ids).map(name).collect()
+}
+
 /// Saves the credentials of an account that was moved to where this handle is. `EXISTS` where somebody has stored others.
 ///
 /// # Errors

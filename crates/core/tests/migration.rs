@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use auth_core::backend::Format;
 use auth_core::error::{Code, Result};
-use auth_core::migration::{Plan, Report, migrate_on};
+use auth_core::migration::{Control, Phase, Plan, Progress, Report, migrate_on};
 use auth_log::fs::Fs as _;
 use auth_log::sim::{Fault, SimFs};
 use common::{CRASHES, FORMATS, Keys, commit, creds, disk, files, open, sessions, set};
@@ -154,5 +154,84 @@ fn a_corrupt_source_is_named_whole_and_nothing_is_made() {
     let error = migrate(&disk).unwrap_err();
     assert_eq!(error.code(), Code::Corrupt);
     assert!(error.to_string().contains("session-2.json, session-3.json"), "{error}");
+    assert!(disk.open_dir(TO.as_ref()).is_err());
+}
+
+/// Migrates, and does something when a phase begins.
+fn migrate_with(
+    disk: &SimFs,
+    phase: Phase,
+    verify: bool,
+    meanwhile: impl Fn(&SimFs) + Send + Sync + 'static,
+) -> Result<Report> {
+    let there = disk.clone();
+    let tell = move |progress: Progress| {
+        if progress.phase == phase && progress.done == 0 {
+            meanwhile(&there);
+        }
+    };
+    let control = Control::new(Some(Box::new(tell)));
+    let plan = Plan { verify, control, ..Plan::new(FROM.as_ref(), TO.as_ref()) };
+    migrate_on(disk, &plan)
+}
+
+/// What is in the file of the target that has this text in it, with that text changed.
+fn damage(disk: &SimFs, from: &[u8], to: &[u8]) {
+    let mut damaged = 0;
+    for (path, mut text) in files(disk, TO) {
+        let Some(at) = text.windows(from.len()).position(|part| part == from) else { continue };
+        text.splice(at..at + from.len(), to.iter().copied());
+        disk.install(&path, &text).unwrap();
+        damaged += 1;
+    }
+    assert_eq!(damaged, 1);
+}
+
+#[test]
+fn a_target_that_is_damaged_before_it_is_read_back_is_not_published_and_the_source_stays() {
+    let long = "y".repeat(200);
+    let damages: [(&[u8], &[u8]); 3] = [
+        // One bit, a value that is as good as the right one, and one that is shorter.
+        (b"[1.0, 2]", b"[1.0, 3]"),
+        (long.as_bytes(), &b"x".repeat(200)),
+        (b" [1.0, 2] ", b"          "),
+    ];
+    for format in FORMATS {
+        for (from, to) in damages {
+            let disk = with_source(1, format);
+            let source = contents(&disk);
+            let (from, to) = (from.to_vec(), to.to_vec());
+            let error = migrate_with(&disk, Phase::Verify, true, move |disk| damage(disk, &from, &to));
+            let context = format!("from {}", format.name());
+            assert_eq!(error.expect_err(&context).code(), Code::Corrupt, "{context}");
+            assert_eq!(contents(&disk), source, "{context}: the source changed");
+            assert!(!look(&disk, other(format), &context), "{context}: it was published");
+            run_again(&disk, other(format), false, &context);
+        }
+    }
+}
+
+#[test]
+fn a_key_too_many_in_the_target_is_found_by_their_number() {
+    let disk = with_source(1, Format::Native);
+    let error = migrate_with(&disk, Phase::Copy, true, |disk| {
+        disk.install(format!("{TO}/session-9.json"), b"{}").unwrap();
+    });
+    assert_eq!(error.unwrap_err().code(), Code::Corrupt);
+    assert!(!look(&disk, Format::MultiFile, "too many"));
+}
+
+#[test]
+fn all_keys_that_would_merge_with_another_are_named() {
+    let disk = with_source(1, Format::Native);
+    // As on a disk that folds case: the names are there already.
+    let error = migrate_with(&disk, Phase::Copy, true, |disk| {
+        for id in ["1", "3"] {
+            disk.install(format!("{TO}/session-{id}.json"), b"{}").unwrap();
+        }
+    })
+    .unwrap_err();
+    assert_eq!(error.code(), Code::Exists);
+    assert!(error.to_string().contains("session-1.json, session-3.json"), "{error}");
     assert!(disk.open_dir(TO.as_ref()).is_err());
 }

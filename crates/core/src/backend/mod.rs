@@ -26,6 +26,7 @@ use crate::value::Value;
 pub use account::{Account, Judged, free_beside, judge, judge_as, judge_format, shell_quoted};
 pub use custom::{Answer, Call, Calls, CustomBackend, Question, Thrown};
 pub use folder::{FolderBackend, FolderOptions, hold};
+pub use multi_file::locked_folder;
 pub use native::{FLAG_PLAIN, Locking, lock_store};
 
 /// A future in a box: backends are used as trait objects.

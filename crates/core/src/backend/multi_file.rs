@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::native::locked;
+use super::native::{folder_holder, locked};
 use super::patience::is_passing;
 use super::{Found, KeyStore, Write};
 use crate::error::{Code, Error, Result};
@@ -21,6 +21,12 @@ pub struct MultiFileKeys {
     seen: Mutex<Seen>,
     /// Who has the lock of the folder.
     held: Mutex<Held>,
+}
+
+/// The error of a folder that somebody else has locked.
+#[must_use]
+pub fn locked_folder(folder: &Folder) -> Error {
+    locked(folder, folder_holder(folder))
 }
 
 /// What was seen of files, by their stems.
@@ -243,7 +249,7 @@ impl KeyStore for MultiFileKeys {
 
     fn claim(&self) -> Result<()> {
         match self.take_lock() {
-            Held::ByOther => Err(locked(&self.folder, None)),
+            Held::ByOther => Err(locked_folder(&self.folder)),
             Held::ByUs | Held::Unknown => Ok(()),
         }
     }

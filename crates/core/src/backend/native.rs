@@ -22,6 +22,9 @@ pub const FLAG_PLAIN: u8 = 1;
 /// earlier; with the new log beside the old one the folder has three times the live bytes then, and this.
 const SWOLLEN_BYTES: u64 = 2 << 20;
 
+/// So much is read of `/proc/locks`: some thousands of locks.
+const PROC_LOCKS_BYTES: usize = 1 << 20;
+
 /// A group is written in frames of about this many bytes of values.
 const FRAME_BYTES: usize = 32 << 20;
 
@@ -87,14 +90,38 @@ fn start_time() -> String {
         .clone()
 }
 
+/// Who has a folder itself locked, as far as this system says.
+pub(super) fn folder_holder(folder: &Folder) -> Option<Holder> {
+    let text = proc_text("/proc", "locks", PROC_LOCKS_BYTES)?;
+    let inode = format!(":{}", folder.id.ino);
+    let pid = text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // `1: FLOCK ADVISORY WRITE 4711 fe:00:1234 0 EOF`, and `->` in the second place for one that only waits.
+        match fields.as_slice() {
+            [_, "FLOCK", _, _, pid, place, ..] if place.ends_with(&inode) => pid.parse().ok(),
+            _ => None,
+        }
+    });
+    let own = me();
+    // Another container's process has no number here.
+    let pid: u32 = pid.filter(|pid| *pid > 0)?;
+    Some(if pid == own.pid { own } else { Holder { pid, host: own.host, started: String::new() } })
+}
+
+/// The beginning of a file that the kernel makes up.
+fn proc_text(dir: &str, name: &str, bytes: usize) -> Option<String> {
+    use auth_log::fs::{DiskFs, Fs as _, read_full};
+    let file = DiskFs.open_dir(dir.as_ref()).ok()?.open(name).ok()?;
+    let mut buffer = vec![0; bytes];
+    let read = read_full(file.as_ref(), &mut buffer, 0).ok()?;
+    buffer.truncate(read);
+    Some(String::from_utf8_lossy(&buffer).into_owned())
+}
+
 /// The 22nd field of `/proc/self/stat`, in clock ticks since boot: the same for two copies of this package in
 /// one process.
 fn own_start_ticks() -> Option<String> {
-    use auth_log::fs::{DiskFs, Fs as _, read_full};
-    let file = DiskFs.open_dir("/proc/self".as_ref()).ok()?.open("stat").ok()?;
-    let mut buffer = [0; 1024];
-    let read = read_full(file.as_ref(), &mut buffer, 0).ok()?;
-    let text = String::from_utf8_lossy(buffer.get(..read)?).into_owned();
+    let text = proc_text("/proc/self", "stat", 1024)?;
     let (_, after_name) = text.rsplit_once(')')?;
     after_name.split_whitespace().nth(19).map(str::to_owned)
 }
@@ -325,7 +352,14 @@ impl KeyStore for NativeKeys {
     }
 
     fn claim(&self) -> Result<()> {
-        // Its own lock says so.
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() && self.locking {
+            // A failed store has let go of its lock: somebody may have the account by now, this process too.
+            match lock_store(&self.folder)? {
+                Locking::Mine(lock) => *held = Some(lock),
+                Locking::Theirs(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 

@@ -150,13 +150,14 @@ pub struct Report {
 /// `Incomplete` (of the source), `Aborted`, `Io`, `Full`. The target does not open then, or was not touched.
 pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-    check_closed(&fs, &plan.from, plan.lock_source).await?;
+    check_closed(&fs, &plan).await?;
     run(Lane::Move, move || migrate_on(fs.as_ref(), &plan)).await?
 }
 
-/// A native store that this process has open is moved by its handle.
-async fn check_closed(fs: &Arc<dyn Fs>, from: &Path, lock_source: bool) -> Result<()> {
-    let (fs, path) = (fs.clone(), from.to_owned());
+/// A native store that this process has open is moved by its handle; no folder is renamed under a handle.
+async fn check_closed(fs: &Arc<dyn Fs>, plan: &Plan) -> Result<()> {
+    let Plan { from, lock_source, retire, .. } = plan;
+    let (fs, path) = (fs.clone(), from.clone());
     let id = run(Lane::Move, move || {
         Folder::open(fs.as_ref(), &path, &Listeners::default()).map(|folder| folder.map(|folder| folder.id))
     })
@@ -166,7 +167,7 @@ async fn check_closed(fs: &Arc<dyn Fs>, from: &Path, lock_source: bool) -> Resul
         None => None,
     };
     match open {
-        Some(open @ Format::Native) if lock_source => {
+        Some(open) if *lock_source && (*retire || open == Format::Native) => {
             let (path, format) = (from.display(), open.name());
             let message = format!(
                 "{path} is open in this process as {format}: close its handles before it is moved, or hand one of them in"

@@ -11,11 +11,11 @@ use super::target::{Copy, Target, Writer};
 use super::{Aim, Plan, Remark, check_apart, check_closed, rename_aside};
 use crate::backend::Format;
 use crate::creds::Creds;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::keys::Key;
 use crate::maintenance::existing;
 use crate::runtime::{Lane, run};
-use crate::value::Value;
+use crate::value::{Value, is_plain};
 
 /// A key and its value.
 pub type Entry = (Key, Value);
@@ -38,7 +38,7 @@ impl Reading {
     /// As the opening of a migration's source.
     pub async fn begin(plan: Plan) -> Result<Self> {
         let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-        check_closed(&fs, &plan.from, plan.lock_source).await?;
+        check_closed(&fs, &plan).await?;
         run(Lane::Move, move || {
             let source = Source::open(existing(fs.as_ref(), &plan.from)?, &plan)?;
             let head = (source.creds().clone(), source.format(), source.len());
@@ -159,17 +159,19 @@ impl Writing {
         run(Lane::Move, move || work(&mut state.lock().unwrap_or_else(PoisonError::into_inner))).await?
     }
 
-    /// Writes keys.
+    /// Writes keys, and finds out which of their values are plain.
     ///
     /// # Errors
-    /// `Exists` of two keys with one file name; `Io`, `Full`.
+    /// `Io`, `Full`.
     pub async fn put(&self, entries: Vec<Entry>) -> Result<()> {
         self.with(|state| {
             let Some(writer) = &mut state.writer else { return Err(over()) };
-            for (key, value) in entries {
+            for (key, mut value) in entries {
                 if !state.stems.insert(key.stem.clone()) {
-                    return Err(merged(&key));
+                    writer.merge(&key);
+                    continue;
                 }
+                value.plain = is_plain(&value.text);
                 writer.put(key, value)?;
             }
             Ok(())
@@ -180,7 +182,7 @@ impl Writing {
     /// All keys are written: syncs them.
     ///
     /// # Errors
-    /// `Io`, `Full`.
+    /// `Exists` of keys that have one file name; `Io`, `Full`.
     pub async fn finish(&self) -> Result<()> {
         self.with(|state| {
             state.writer.take().ok_or_else(over)?.finish(None)?;
@@ -229,12 +231,4 @@ impl Writing {
 
 fn over() -> Error {
     Error::internal("a half of a migration that is over was used")
-}
-
-fn merged(key: &Key) -> Error {
-    let name = key.file_name();
-    let message = format!(
-        "two keys of the source have the file name {name}: a folder cannot hold both. Nothing was published"
-    );
-    Error::new(Code::Exists, message).of_key(&key.key_type, &key.id)
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::origin::Origin;
 use super::waves::in_waves;
 use super::{Plan, Remark};
-use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge_as, lock_store, log_error};
+use crate::backend::{FLAG_PLAIN, Format, Judged, Locking, judge_as, lock_store, locked_folder, log_error};
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::folder::{CREDS, Folder, Stamp, Stored, Survey, no_account};
@@ -33,6 +33,8 @@ pub struct Source {
     log: Option<Reader>,
     /// Held as long as it is read.
     lock: Option<Lock>,
+    /// What is said when somebody has it open.
+    in_use: Option<String>,
     skip_corrupt: bool,
     corrupt: Vec<(Key, Stamp)>,
 }
@@ -61,7 +63,12 @@ impl Source {
         let survey = Survey::of(&folder)?;
         let format = format_of(&folder, &survey, plan.source_format)?;
         let native = format == Format::Native;
-        let lock = if native && plan.lock_source { lock(&folder)? } else { None };
+        let (mut lock, mut in_use) = (None, None);
+        match format {
+            Format::Native if plan.lock_source => lock = lock_log(&folder)?,
+            Format::MultiFile if plan.lock_source => in_use = lock_files(&folder, plan.retire)?,
+            _ => {}
+        }
         let creds_stamp = folder.stat(CREDS)?.map(Stamp::from);
         // The other format's files are not looked at, when it is said which one it is.
         let said = plan.source_format.is_some();
@@ -90,6 +97,7 @@ impl Source {
             seen,
             log,
             lock,
+            in_use,
             skip_corrupt,
             corrupt,
         })
@@ -111,10 +119,11 @@ impl Source {
     /// Every key with its value, by stem, and what Baileys could not use in it; from the `first` on, so many.
     ///
     /// # Errors
-    /// `Corrupt` with all bad files in one error, after all were read; what `visit` gives.
+    /// `Corrupt` with all bad files in one error, after all were read, those behind the `count` too; what `visit` gives.
     pub fn read(&mut self, first: usize, count: usize, visit: &mut Visit<'_>) -> Result<()> {
         let keys = self.keys.get(first..).unwrap_or_default();
         let keys = keys.get(..count).unwrap_or(keys);
+        let keys_read = keys.len();
         let find = |key: &Key| {
             self.find(key).map(|found| match &found {
                 Found::Value(value, _) => {
@@ -145,6 +154,11 @@ impl Source {
         })?;
         self.seen.splice(first..first + seen.len(), seen);
         self.corrupt.extend(corrupt);
+        let last = first + keys_read;
+        if !self.skip_corrupt && !self.corrupt.is_empty() && last < self.keys.len() {
+            // What is behind is only looked at, so that all that is bad is in one error.
+            return self.read(last, usize::MAX, &mut |_, _, _| Ok(()));
+        }
         // Half of a file that was just being written is no damage.
         self.check_stamps(self.corrupt.iter().map(|(key, stamp)| (key, *stamp)).collect())?;
         if self.skip_corrupt || self.corrupt.is_empty() { Ok(()) } else { Err(self.corrupt_error()) }
@@ -276,6 +290,11 @@ impl Source {
     pub fn remarks(&self) -> Vec<Remark> {
         let Survey { foreign, creds_companions, key_companions, .. } = &self.survey;
         let at = |name: &str| Some(self.folder.path_of(name).display().to_string());
+        let in_use = self.in_use.iter().map(|who| Remark {
+            path: Some(self.folder.path.display().to_string()),
+            message: format!("{who}. What is written there from now on is not in the copy"),
+            ..Remark::default()
+        });
         let healed = self.healed.iter().map(|message| Remark {
             path: at(CREDS),
             message: message.clone(),
@@ -293,7 +312,7 @@ impl Source {
             message: "is not whole JSON, and was left out".to_owned(),
             ..Remark::default()
         });
-        healed.chain(left).chain(skipped).collect()
+        in_use.chain(healed).chain(left).chain(skipped).collect()
     }
 }
 
@@ -339,8 +358,24 @@ fn labelled(reader: &Reader, folder: &Folder) -> Result<Vec<Key>> {
     Ok(keys)
 }
 
+/// Whether somebody has a folder of key files open; nobody may, where it is going to be renamed: it is locked then.
+fn lock_files(folder: &Folder, retire: bool) -> Result<Option<String>> {
+    match folder.dir.try_lock() {
+        Ok(true) if retire => Ok(None),
+        Ok(true) => {
+            // It ends with the folder at the latest.
+            let _ = folder.dir.unlock();
+            Ok(None)
+        }
+        Ok(false) if retire => Err(locked_folder(folder)),
+        Ok(false) => Ok(Some(locked_folder(folder).to_string())),
+        // There are no locks here.
+        Err(_) => Ok(None),
+    }
+}
+
 /// The source's lock; none where the folder cannot be written.
-fn lock(folder: &Folder) -> Result<Option<Lock>> {
+fn lock_log(folder: &Folder) -> Result<Option<Lock>> {
     match lock_store(folder) {
         Ok(Locking::Mine(lock)) => Ok(Some(lock)),
         Ok(Locking::Theirs(error)) => Err(error),

@@ -82,7 +82,7 @@ impl Target {
                 Kind::Log { log: Box::new(log), waiting: Vec::new(), bytes: 0 }
             }
         };
-        Ok(Writer { folder: self.folder.clone(), kind })
+        Ok(Writer { folder: self.folder.clone(), kind, merged: Vec::new() })
     }
 
     /// What was written, read anew.
@@ -154,6 +154,8 @@ fn has_origin(log: &Reader) -> bool {
 pub(crate) struct Writer {
     folder: Arc<Folder>,
     kind: Kind,
+    /// Keys whose file names others have already.
+    merged: Vec<Key>,
 }
 
 enum Kind {
@@ -164,7 +166,12 @@ enum Kind {
 impl Writer {
     pub fn put(&mut self, key: Key, value: Value) -> Result<()> {
         match &mut self.kind {
-            Kind::Files => write_new(&self.folder, &key, &value),
+            Kind::Files => {
+                if !write_new(&self.folder, &key, &value)? {
+                    self.merge(&key);
+                }
+                Ok(())
+            }
             Kind::Log { log, waiting, bytes } => {
                 *bytes += value.text.len();
                 waiting.push((key, value));
@@ -177,8 +184,19 @@ impl Writer {
         }
     }
 
+    /// A key that would merge with another one: it is not written, and in the end all of them are refused.
+    pub fn merge(&mut self, key: &Key) {
+        self.merged.push(key.clone());
+    }
+
     /// One sync of all keys; a log remembers where they came from.
+    ///
+    /// # Errors
+    /// `Exists` with all keys that would merge with others; `Io`, `Full`.
     pub fn finish(mut self, origin: Option<&Origin>) -> Result<()> {
+        if let Some(first) = self.merged.first() {
+            return Err(would_merge(&self.folder, first, &self.merged));
+        }
         match &mut self.kind {
             Kind::Files => {
                 let folder = &self.folder;
@@ -220,20 +238,26 @@ fn append(log: &Log, waiting: &mut Vec<(Key, Value)>) -> Result<(), auth_log::Er
     Ok(())
 }
 
-fn write_new(folder: &Folder, key: &Key, value: &Value) -> Result<()> {
+/// Writes a file that is not there yet; says whether that is so.
+fn write_new(folder: &Folder, key: &Key, value: &Value) -> Result<bool> {
     let name = key.file_name();
     let failed = |error: std::io::Error| folder.io("write", &name, &error).of_key(&key.key_type, &key.id);
-    let file = folder.dir.create(&name, FILE_MODE).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            let message =
-                format!("{name} and another key have one file name on this disk (does it fold case?)");
-            return Error::new(Code::Exists, message)
-                .at(&folder.path_of(&name))
-                .of_key(&key.key_type, &key.id);
-        }
-        failed(error)
-    })?;
-    write_all(file.as_ref(), &value.text, 0).map_err(|short| failed(short.error))
+    let file = match folder.dir.create(&name, FILE_MODE) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        file => file.map_err(failed)?,
+    };
+    write_all(file.as_ref(), &value.text, 0).map_err(|short| failed(short.error))?;
+    Ok(true)
+}
+
+fn would_merge(folder: &Folder, first: &Key, merged: &[Key]) -> Error {
+    let names: Vec<String> = merged.iter().map(Key::file_name).collect();
+    let (list, path) = (names.join(", "), folder.path.display());
+    let message = format!(
+        "two keys of the source have one file name in {path}, which cannot hold both (does its disk fold case?): {list}. \
+         Nothing was published"
+    );
+    Error::new(Code::Exists, message).at(&folder.path).of_key(&first.key_type, &first.id)
 }
 
 /// What was written to a target.

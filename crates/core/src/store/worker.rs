@@ -85,7 +85,8 @@ fn next(store: &Store) -> Option<Step> {
         Some(Call::Save(first)) => {
             let (object, ordinary) = (first.object, first.meant != Meant::Nobody);
             let mut calls = vec![first];
-            let goes_with = |call: &SaveCall| ordinary && call.object == object && call.meant != Meant::Nobody;
+            let goes_with =
+                |call: &SaveCall| ordinary && call.object == object && call.meant != Meant::Nobody;
             while matches!(state.calls.front(), Some(Call::Save(call)) if goes_with(call)) {
                 if let Some(Call::Save(call)) = state.calls.pop_front() {
                     calls.push(call);
@@ -442,14 +443,20 @@ async fn look(store: &Arc<Store>) {
 }
 
 async fn delete(store: &Arc<Store>, keep: Option<PathBuf>) -> Result<()> {
-    let refused = refusal(&store.state());
-    if let Some(error) = refused {
+    if let Phase::Gone(error) = &store.state().phase {
+        return Err(error.clone());
+    }
+    // What could not be removed is still there, and so is this store. One that has failed is deleted like any other.
+    let backend = store.backend()?;
+    if let Err(error) = backend.delete(keep).await {
+        if store.is_let_go() {
+            backend.abandon().await;
+        }
         return Err(error);
     }
-    // What could not be removed is still there, and so is this store.
-    store.backend()?.delete(keep).await?;
+    drop(backend);
     let path = store.path.display();
-    end(&mut store.state(), &Error::new(Code::Gone, format!("{path} was deleted")).at(&store.path));
+    store.state().phase = Phase::Gone(Error::new(Code::Gone, format!("{path} was deleted")).at(&store.path));
     let_go(store).await;
     Ok(())
 }
