@@ -8,7 +8,7 @@ use auth_log::fs::Fs;
 use auth_log::sim::{Fault, Random, SimFs};
 use auth_log::{Change, Compaction, Error, Log, Reader, Rule, Rules, generations, remove, verify};
 
-use crate::common::{FOLDER, SALT, put, read_log, read_reader, scale, store};
+use crate::common::{FOLDER, LOG, SALT, end_of, put, read_log, read_reader, scale, store};
 
 #[test]
 fn compaction_is_wanted_when_much_is_dead_and_leaves_what_is_live() {
@@ -109,6 +109,17 @@ fn no_room_for_zeros_ahead_is_no_failure() {
         assert_eq!(log.commit(&[put(b"a", b"1")]).is_ok(), well);
         assert_eq!(log.commit(&[put(b"a", b"2")]).is_ok(), well);
     }
+}
+
+#[test]
+fn zeros_ahead_that_found_room_in_part_count_in_the_size_of_the_file() {
+    let (fs, _, log) = store();
+    log.append(&[put(b"a", &vec![1; 1 << 20])]).unwrap();
+    fs.set_space(Some(100_000));
+    log.commit(&[put(b"b", b"1")]).unwrap();
+    let size = fs.cached(LOG).unwrap().len();
+    assert!(size > end_of(&log) + (64 << 10), "more than one write of zeros");
+    assert_eq!(log.sizes().file_bytes, u64::try_from(size).unwrap());
 }
 
 #[test]
