@@ -26,6 +26,15 @@ fn a_failed_sync_latches_the_log_and_reads_go_on() {
 }
 
 #[test]
+fn a_write_that_found_no_room_at_all_has_nothing_to_be_taken_back() {
+    let (fs, _, log) = store();
+    fs.set_space(Some(0));
+    let operations = fs.operations();
+    assert!(matches!(log.commit(&[put(b"a", b"1")]), Err(Error::Full { .. })));
+    assert_eq!(fs.operations(), operations + 1, "no sync");
+}
+
+#[test]
 fn reads_show_the_last_acknowledged_state_after_a_failure() {
     let (fs, _, log) = store();
     log.commit(&[put(b"a", b"1")]).unwrap();
@@ -124,6 +133,25 @@ fn an_append_writes_its_frame_alone_and_the_sync_zeros_ahead_of_the_next_ones() 
     let operations = fs.operations();
     log.sync().unwrap();
     assert_eq!(fs.operations(), operations + 1, "there are some");
+}
+
+#[test]
+fn zeros_ahead_are_a_quarter_of_what_is_live() {
+    let (fs, _, log) = store();
+    log.append(&[put(b"a", &vec![1; 200_000])]).unwrap();
+    let ahead = usize::try_from(log.sizes().live_bytes / 4).unwrap();
+    log.commit(&[put(b"b", b"1")]).unwrap();
+    assert_eq!(fs.cached(LOG).unwrap().len(), end_of(&log) + ahead);
+}
+
+#[test]
+fn a_close_that_fails_has_closed_all_the_same() {
+    let (fs, _, log) = store();
+    log.append(&[put(b"a", b"1")]).unwrap();
+    fs.fail_at(fs.operations() + 1, Fault::Eio);
+    assert!(matches!(log.close(), Err(Error::Io { .. })));
+    assert!(matches!(log.commit(&[put(b"a", b"2")]), Err(Error::Closed)));
+    assert!(log.close().is_ok(), "once");
 }
 
 #[test]
