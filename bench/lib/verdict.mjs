@@ -37,7 +37,8 @@ export function targetsOf(row, rows, metric) {
   }
   const found = Object.entries(targets).map(([kind, asked]) => checks[kind](asked)).filter(Boolean)
   const fast = rows.find(other => other.disk === 'fast' && other.peer === row.peer)
-  if (fast && !metric.alone) {
+  // What is held against the bare calls syncs at either durability.
+  if (fast && !metric.alone && !targets.bare) {
     const off = row.value / fast.value / SLOW_DISK_ALLOWANCE
     found.push({ text: `${SLOW_DISK_ALLOWANCE}x own fast disk`, met: off <= 1, off })
   }
