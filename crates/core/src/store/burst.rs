@@ -10,10 +10,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long to wait for the next call.
-const MOMENT: Duration = Duration::from_micros(60);
+/// How long to wait for the next call: longer than an answer takes through the event loop to who makes it.
+const MOMENT: Duration = Duration::from_micros(120);
 /// Calls that come this soon after the last one was finished are a burst.
-const SOON: Duration = Duration::from_micros(200);
+const SOON: Duration = Duration::from_micros(400);
 
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 static MANY_CORES: LazyLock<bool> =
