@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { before, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import { useNativeAuthState } from '../index.js'
 import { assertSameFolder, makeAccountFolder, readFolder, tempFolder } from './support/accounts.mjs'
 
@@ -55,6 +55,10 @@ test('every command has a help of its own, and a wrong call is said on stderr an
     assert.equal(stdout, '')
     assert.notEqual(stderr, '')
     assert.doesNotMatch(stderr, /^\s+at /m, 'no stack')
+    const asJson = cli(base, ...wrong, '--json')
+    assert.deepEqual([asJson.status, asJson.stderr], [2, ''])
+    assert.equal(asJson.json().error.code, 'ERR_AUTH_INVALID_ARG')
+    assert.doesNotMatch(asJson.json().error.message, /^error|option '(from|folder)'/)
   }
   assert.equal(readdirSync(base).length, 0)
 })
@@ -209,4 +213,152 @@ test('interrupted, a migration leaves what the same command finishes', async t =
   const { status, stderr } = cli(base, 'migrate', 'auth', 'native')
   if (status !== 0) assert.match(stderr, /^ERR_AUTH_EXISTS: /, 'it was through already')
   assert.equal(cli(base, 'verify', 'native').status, 0)
+})
+
+/** A native folder on which another helper ran, and one with a torn key file, beside the account. */
+function damagedPlaces(t) {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'both').status, 0)
+  writeFileSync(join(base, 'both/session-b.json'), '{"_sessions":{"x":{}},"version":"v1"}')
+  cpSync(account.folder, join(base, 'torn'), { recursive: true })
+  writeFileSync(join(base, 'torn/session-torn.0.json'), '{"_sessions":')
+  return base
+}
+
+test('errors speak of commands and flags, not of functions and options', t => {
+  const base = damagedPlaces(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'damaged').status, 0)
+  const log = join(base, 'damaged/keys.1.log')
+  const bytes = readFileSync(log)
+  bytes[100] ^= 0xff
+  writeFileSync(log, bytes)
+  for (const [said, ...args] of [
+    [/migrate --source-format native/, 'migrate', 'both', 'to'], [/migrate --source-format native/, 'repair', 'both', 'to'],
+    [/migrate --source-format native/, 'delete', 'both', '--yes', '--keep', 'to'], [/--skip-corrupt/, 'migrate', 'torn', 'to'],
+    [/as --source-format says/, 'migrate', 'auth', 'to', '--source-format', 'native'], [/auth repair/, 'inspect', 'damaged'],
+    [/^ERR_AUTH_INVALID_ARG: <from> must be/, 'migrate', '', 'to'], [/: --keep must be/, 'delete', 'auth', '--yes', '--keep', ''],
+    [/migrate --source-format native/, 'verify', 'both'],
+  ]) {
+    const { status, stdout, stderr } = cli(base, ...args)
+    assert.notEqual(status, 0)
+    assert.match(stdout + stderr, said, args.join(' '))
+    assert.doesNotMatch(stdout + stderr, /AuthState\(|skipCorrupt|sourceFormat|option '/, args.join(' '))
+  }
+  assert.ok(!existsSync(join(base, 'to')))
+})
+
+test('--skip-corrupt and --target-format do what migrateAuthState does', t => {
+  const base = damagedPlaces(t)
+  const { status, stdout } = cli(base, 'migrate', 'torn', 'native', '--skip-corrupt')
+  assert.equal(status, 0)
+  assert.match(stdout, /^note: session torn\.0: /m)
+  assert.equal(cli(base, 'migrate', 'auth', 'copy', '--target-format', 'multi-file').status, 0)
+  assertSameFolder(join(base, 'copy'), account.folder)
+  const folders = cli(base, 'migrate', '--each', '.', '../other-' + base.split('/').at(-1), '--skip-corrupt', '--json')
+  t.after(() => rmSync(join(base, '../other-' + base.split('/').at(-1)), { recursive: true, force: true }))
+  const torn = folders.json().find(row => row.from.endsWith('/torn'))
+  assert.equal(torn.moved.warnings.length, 1)
+})
+
+test('in a pipe the result alone is on stdout, and no name is cut', t => {
+  const base = workplace(t, 'bots/a-name-that-is-longer-than-its-column')
+  const { stdout, stderr } = cli(base, 'migrate', 'bots/a-name-that-is-longer-than-its-column', 'native')
+  assert.match(stdout, /^\d+ keys, /)
+  assert.match(stderr, /^copy: \d+ of \d+\n[^]*^verify: (\d+) of \1$/m)
+  assert.doesNotMatch(stderr, /of 0/)
+  assert.match(cli(base, 'inspect', 'bots').stdout, /^a-name-that-is-longer-than-its-column /m)
+})
+
+test('inspect ends with 1 where an account does not open, alone and among others', t => {
+  const base = damagedPlaces(t)
+  writeFileSync(join(base, 'torn/creds.json'), '{')
+  for (const folder of ['torn', 'both', '.']) assert.equal(cli(base, 'inspect', folder).status, 1, folder)
+  assert.equal(cli(base, 'inspect', 'torn', '--json').status, 1)
+  assert.equal(cli(base, 'inspect', 'auth').status, 0)
+})
+
+test('verify tells of a log that ends in the middle of a commit', t => {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'native').status, 0)
+  const log = join(base, 'native/keys.1.log')
+  writeFileSync(log, readFileSync(log).subarray(0, -200))
+  const { status, stdout } = cli(base, 'verify', 'native')
+  assert.equal(status, 0, 'a crash leaves the same')
+  assert.match(stdout, /^note: the log ends with .* no whole commit/)
+  assert.ok(cli(base, 'verify', 'native', '--json').json().tailBytes > 0)
+})
+
+test('compact of a multi-file folder says that there is nothing to compact', t => {
+  const { status, stdout } = cli(workplace(t), 'compact', 'auth')
+  assert.deepEqual([status, stdout], [0, 'A multi-file folder: there is nothing to compact.\n'])
+})
+
+test('migrate --each of an account, or into its own source, is wrong usage, and makes nothing', t => {
+  const base = workplace(t, 'bots/a')
+  symlinkSync('bots', join(base, 'link'))
+  for (const [from, to, said] of [
+    ['bots/a', 'native', /is an account itself/], ['bots', 'bots', /are one folder/], ['bots', 'link', /are one folder/],
+    ['bots', 'bots/native', /is inside <from>/], ['bots', 'link/x/y', /is inside <from>/],
+  ]) {
+    const { status, stderr } = cli(base, 'migrate', '--each', from, to)
+    assert.equal(status, 2, `${from} ${to}: ${stderr}`)
+    assert.match(stderr, said)
+  }
+  assert.deepEqual(readdirSync(join(base, 'bots')), ['a'])
+  assert.deepEqual(readdirSync(base).sort(), ['bots', 'link'])
+  const missing = cli(base, 'migrate', '--each', 'nowhere', 'native', '--json')
+  assert.equal(missing.status, 1)
+  assert.deepEqual([missing.json().error.code, missing.json().error.errno], ['ERR_AUTH_IO', 'ENOENT'])
+  writeFileSync(join(base, 'file'), '')
+  const odd = cli(base, 'migrate', '--each', 'bots', 'file/native', '--json')
+  assert.equal(odd.status, 1)
+  assert.deepEqual([odd.json().error.code, odd.json().error.errno], ['ERR_AUTH_IO', 'ENOTDIR'])
+})
+
+test('migrate --retire, run again: it was moved before', t => {
+  const base = workplace(t)
+  assert.equal(cli(base, 'migrate', 'auth', 'native', '--retire').status, 0)
+  const { status, stderr } = cli(base, 'migrate', 'auth', 'native', '--retire')
+  assert.equal(status, 1)
+  assert.match(stderr, /^ERR_AUTH_EXISTS: .*auth holds no account, and .*native holds one already: .*nothing left to do/s)
+})
+
+describe('delete', () => {
+  test('what holds no account is an error, and stays', t => {
+    const base = tempFolder(t)
+    for (const name of ['empty', 'foreign']) mkdirSync(join(base, name))
+    writeFileSync(join(base, 'foreign/notes.txt'), '')
+    for (const folder of ['empty', 'foreign', 'missing']) {
+      const { status, stdout, stderr } = cli(base, 'delete', folder, '--yes')
+      assert.deepEqual([status, stdout], [1, ''], folder)
+      assert.match(stderr, /^ERR_AUTH_IO: no account is stored in /)
+    }
+    assert.deepEqual(readdirSync(base), ['empty', 'foreign'])
+  })
+
+  test('a folder of both formats is deleted whole', t => {
+    const base = damagedPlaces(t)
+    assert.equal(cli(base, 'delete', 'both', '--yes').status, 0)
+    assert.ok(!existsSync(join(base, 'both')))
+  })
+
+  test('on a terminal: No removes nothing, Yes removes; errors fit the width', t => {
+    const base = workplace(t)
+    const typed = (input, ...args) => {
+      const command = ['stty cols 80;', process.execPath, script, ...args].join(' ')
+      return spawnSync('script', ['-qec', command, '/dev/null'], { cwd: base, input, encoding: 'utf8', timeout: 60_000 })
+    }
+    if (spawnSync('script', ['--version']).status !== 0) return t.skip('script (of util-linux) is not there')
+    const no = typed('n', 'delete', 'auth')
+    assert.match(no.stdout, /Remove the account \+4915012345678 in /)
+    assert.match(no.stdout, /^Nothing was removed\.\r$/m)
+    assert.deepEqual([no.status, existsSync(join(base, 'auth/creds.json'))], [1, true])
+    writeFileSync(join(base, 'auth/session-torn.0.json'), '{')
+    const wide = typed('', 'migrate', 'auth', 'native').stdout
+    const lines = wide.slice(wide.indexOf('ERR_AUTH_CORRUPT')).split('\r\n')
+    assert.ok(lines.length > 3)
+    for (const line of lines) assert.ok(line.length <= 80, line)
+    const yes = typed('y', 'delete', 'auth')
+    assert.deepEqual([yes.status, existsSync(join(base, 'auth'))], [0, false])
+  })
 })

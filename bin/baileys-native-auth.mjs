@@ -9,6 +9,8 @@ import { Fault, Usage, reportError } from './output.mjs'
 
 const { version } = createRequire(import.meta.url)('../package.json')
 
+const json = process.argv.includes('--json')
+
 const FINE = 0
 const FAULTS = 1
 const WRONG_USAGE = 2
@@ -18,6 +20,8 @@ const program = new Command('baileys-native-auth')
   .version(version)
   .configureHelp({ showGlobalOptions: true })
   .exitOverride()
+  // With --json a wrong call is one document, too.
+  .configureOutput({ writeErr: text => void (json || process.stderr.write(text)) })
   .addHelpText('after', '\nExit codes: 0 fine, 1 something is wrong with an account, 2 wrong usage.')
 
 /** A command; its action gets the arguments, then the options. */
@@ -37,6 +41,10 @@ command(
   .addOption(
     new Option('--source-format <format>', 'what to read of a folder that holds both').choices(['multi-file', 'native'])
   )
+  .addOption(
+    new Option('--target-format <format>', 'what <to> becomes; the same format is a copy').choices(['multi-file', 'native'])
+  )
+  .option('--skip-corrupt', 'leave key files out that are not JSON, and list them')
   .option('--retire', 'rename the source to <from>.migrated afterwards, so that old code cannot go on with it')
   .option('--each', 'move every account folder under <from> into <to>; finished ones are skipped')
 
@@ -55,13 +63,18 @@ command('delete <folder>', 'Log out: remove credentials and keys, and nothing el
   .option('--yes', 'do not ask')
   .option('--keep <to>', 'move them to this folder instead of removing them')
 
+function usageOf({ code, message }) {
+  return new Usage(code === 'commander.help' ? 'a command is missing: see --help' : message.replace(/^error: /, ''))
+}
+
 try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? FINE : WRONG_USAGE
+    if (json && error.exitCode !== 0) reportError(usageOf(error), json)
   } else {
-    reportError(error, process.argv.includes('--json'))
+    reportError(error, json)
     const usage = error instanceof Usage || error?.code === 'ERR_AUTH_INVALID_ARG'
     process.exitCode = usage ? WRONG_USAGE : FAULTS
     // What is wrong was printed already.

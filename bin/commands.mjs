@@ -11,23 +11,42 @@ import {
   repairAuthState,
   verifyAuthState,
 } from '../index.js'
-import { Fault, Usage, ago, count, duration, errorAsJson, plural, printJson, say, size, table, tail } from './output.mjs'
+import {
+  Fault, Usage, ago, count, duration, errorAsJson, inCommands, plural, printJson, say, size, table, tail, terminal
+} from './output.mjs'
 
 export async function inspect(folder, { json }) {
   const found = await inspectAuthState(folder)
   const accounts = holdsAccount(found) ? undefined : await accountsUnder(folder)
-  if (accounts === undefined || accounts.length === 0) return json ? printJson(found) : describe(found)
-  if (json) return printJson(accounts.map(({ found, error }) => found ?? { error: errorAsJson(error) }))
-  say(`${resolve(folder)}: ${plural(accounts.length, 'account')}`)
-  say()
-  for (const line of table([HEAD, ...accounts.map(lineOf)], [3, 4])) say(line)
+  if (accounts === undefined || accounts.length === 0) {
+    if (json) printJson(found)
+    else describe(found)
+    if (isFaulty(found)) throw new Fault()
+    return
+  }
+  if (json) printJson(accounts.map(({ path, found, error }) => found ?? { path, error: errorAsJson(error) }))
+  else {
+    say(`${resolve(folder)}: ${plural(accounts.length, 'account')}`)
+    say()
+    for (const line of table([HEAD, ...accounts.map(lineOf)], [3, 4])) say(line)
+  }
+  if (accounts.some(({ found }) => found === undefined || isFaulty(found))) throw new Fault()
+}
+
+/** Whether an account does not open as it is. */
+function isFaulty({ creds, format, unfinished }) {
+  return creds === 'corrupt' || format === 'both' || unfinished
 }
 
 export async function verify(folder, { json }) {
-  const { checked, faults } = await verifyAuthState(folder)
-  if (json) printJson({ checked, faults })
+  const { checked, faults, tailBytes } = await verifyAuthState(folder)
+  if (json) printJson({ checked, faults: faults.map(fault => ({ ...fault, message: inCommands(fault.message) })), tailBytes })
   else {
     for (const fault of faults) say(describeFault(fault))
+    if (tailBytes > 0) {
+      say(`note: the log ends with ${size(tailBytes)} that are no whole commit, and the next open drops them.`)
+      say('A crash leaves such an end. So does a cut: then keys are missing, or old.')
+    }
     say(`${plural(checked, 'record')} checked, ${faults.length === 0 ? 'all sound' : plural(faults.length, 'fault')}`)
   }
   if (faults.length > 0) throw new Fault()
@@ -46,6 +65,7 @@ export async function repair(folder, to, { json }) {
 export async function compact(folder, { json }) {
   const { before, after } = await compactAuthState(folder)
   if (json) printJson({ before, after })
+  else if (before === 0) say('A multi-file folder: there is nothing to compact.')
   else say(`${size(before)} before, ${size(after)} now`)
 }
 
@@ -58,7 +78,11 @@ export async function backup(folder, to, { json }) {
 
 export async function remove(folder, { json, yes, keep }) {
   const path = resolve(folder)
-  if (!yes && !(await agreed(path, keep))) throw new Usage('nothing was removed')
+  if (!yes && !(await agreed(path, keep))) {
+    if (json) printJson({ deleted: null, kept: null })
+    else say('Nothing was removed.')
+    throw new Fault()
+  }
   await deleteAuthState(folder, keep === undefined ? {} : { keep })
   if (json) return printJson({ deleted: path, kept: keep === undefined ? null : resolve(keep) })
   say(keep === undefined ? `${path}: removed` : `${path}: moved to ${resolve(keep)}`)
@@ -68,8 +92,12 @@ async function agreed(path, keep) {
   if (process.stdin.isTTY !== true || process.stdout.isTTY !== true) {
     throw new Usage(`nobody can be asked here: say --yes to remove the account in ${path}`)
   }
-  const { account, paired } = await inspectAuthState(path)
-  const who = paired ? `the account ${whoIs(account)}` : 'the account'
+  // One that is too damaged to be looked at may go, too.
+  const found = await inspectAuthState(path).catch(error => {
+    if (error.code !== 'ERR_AUTH_CORRUPT') throw error
+  })
+  const left = found === undefined || holdsAccount(found) ? 'the account' : 'what is left of an account'
+  const who = found?.paired ? `the account ${whoIs(found.account)}` : left
   const what = keep === undefined ? `Remove ${who} in ${path}? It cannot be undone.` : `Move ${who} in ${path} to ${keep}?`
   const answer = await confirm({ message: what, initialValue: false })
   return answer === true && !isCancel(answer)
@@ -80,7 +108,7 @@ export function totalOf(counts) {
 }
 
 /** Whether there is anything of an account in a folder. */
-function holdsAccount({ creds, types, version, unfinished }) {
+export function holdsAccount({ creds, types, version, unfinished }) {
   return creds !== 'missing' || version !== undefined || unfinished || Object.keys(types).length > 0
 }
 
@@ -154,7 +182,7 @@ const HEAD = ['folder', 'account', 'format', 'keys', 'size', 'written', 'state']
 
 /** One account of many; it fits 80 columns. */
 function lineOf({ path, found, error }) {
-  const name = tail(basename(path), 14)
+  const name = terminal ? tail(basename(path), 14) : basename(path)
   if (found === undefined) return [name, '', '', '', '', '', error.code?.replace('ERR_AUTH_', '') ?? 'ERROR']
   const { account, format, types, liveBytes, deadBytes, lastWrite } = found
   const keys = totalOf(Object.fromEntries(Object.entries(types).map(([type, { count: number }]) => [type, number])))
@@ -171,5 +199,5 @@ function stateOf({ creds, paired, unfinished, lock }) {
 
 function describeFault({ path, type, id, field, offset, message }) {
   const key = type === undefined ? [] : [[type, id, field].filter(part => part !== undefined).join(' ')]
-  return [offset === undefined ? path : `${path} at ${offset}`, ...key, message].join(': ')
+  return [offset === undefined ? path : `${path} at ${offset}`, ...key, inCommands(message)].join(': ')
 }

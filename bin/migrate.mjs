@@ -1,13 +1,13 @@
 /** `migrate`: one account, or each under a folder. */
 
-import { mkdir } from 'node:fs/promises'
-import { basename, join, relative, resolve } from 'node:path'
+import { mkdir, realpath } from 'node:fs/promises'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { inspectAuthState, migrateAuthState } from '../index.js'
-import { accountsUnder, totalOf } from './commands.mjs'
+import { accountsUnder, holdsAccount, totalOf } from './commands.mjs'
 import { Fault, Usage, duration, errorAsJson, plural, printJson, say, showProgress, size } from './output.mjs'
 
-export async function migrate(from, to, { json, each, retire, sourceFormat }) {
-  const options = { ...(retire && { retireSource: true }), ...(sourceFormat && { sourceFormat }) }
+export async function migrate(from, to, { json, each, retire, skipCorrupt, sourceFormat, targetFormat }) {
+  const options = { retireSource: retire, skipCorrupt, sourceFormat, targetFormat }
   const stop = stopOnInterrupt()
   if (each) return migrateEach(from, to, { ...options, signal: stop }, json)
   const shown = showProgress(json)
@@ -56,7 +56,7 @@ const AT_A_TIME = 4
 const RETIRED = /\.migrated(-\d+)?$/
 
 async function migrateEach(parent, target, options, json) {
-  if (resolve(parent) === resolve(target)) throw new Usage('<from> and <to> are one folder')
+  await checkParents(parent, target)
   const found = await accountsUnder(parent)
   const accounts = found.filter(({ path }) => !RETIRED.test(path))
   await mkdir(target, { recursive: true })
@@ -78,6 +78,27 @@ async function migrateEach(parent, target, options, json) {
     say(`${parts.join(', ')}, in ${duration(performance.now() - start)}`)
   }
   if (failed.length > 0) throw new Fault()
+}
+
+/** Accounts that are made where others are looked for would be moved in their turn. */
+async function checkParents(parent, target) {
+  const [from, to] = await Promise.all([parent, target].map(real))
+  if (from === to) throw new Usage(`<from> and <to> are one folder (${from})`)
+  if (to.startsWith(from + sep)) throw new Usage(`<to> (${to}) is inside <from> (${from}): name a folder beside it`)
+  if (holdsAccount(await inspectAuthState(parent))) {
+    throw new Usage(`${from} is an account itself: leave --each out, or name the folder that it is in`)
+  }
+}
+
+/** A path without links in it; of one that is not there, as far as it is there. */
+async function real(path) {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    const absolute = resolve(path)
+    if (error.code !== 'ENOENT' || dirname(absolute) === absolute) throw error
+    return join(await real(dirname(absolute)), basename(absolute))
+  }
 }
 
 async function migrateOne(from, to, options) {

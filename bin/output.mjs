@@ -6,9 +6,12 @@ import { progress as bar } from '@clack/prompts'
 export class Fault extends Error {}
 
 /** The command was not called as it can be. */
-export class Usage extends Error {}
+export class Usage extends Error {
+  code = 'ERR_AUTH_INVALID_ARG'
+}
 
-const terminal = process.stdout.isTTY === true
+/** Whether a person looks at what is printed; in a pipe nothing is cut, and nothing but the result is on stdout. */
+export const terminal = process.stdout.isTTY === true
 
 export const say = (line = '') => console.log(line)
 
@@ -19,17 +22,44 @@ export function printJson(value) {
 
 export function reportError(error, json) {
   if (error instanceof Fault) return
-  if (json) return printJson({ error: errorAsJson(error) })
-  console.error(`${error?.code ?? 'Error'}: ${error?.message ?? error}`)
+  const told = errorAsJson(error)
+  if (json) printJson({ error: told })
+  else console.error(folded(`${told.code ?? 'Error'}: ${told.message}`, process.stderr.columns))
+}
+
+/** A text in lines of so many columns, broken between words; commands, which are indented, stay whole. Without a number, as it is. */
+export function folded(text, columns = Infinity) {
+  const fold = line => line.split(' ').reduce((lines, word) => {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= columns) return [...lines.slice(0, -1), `${last} ${word}`]
+    return [...lines, word]
+  }, [])
+  return text.split('\n').flatMap(line => (line.startsWith(' ') ? [line] : fold(line))).join('\n')
 }
 
 /** What an error says of itself, without its stack. */
 export function errorAsJson(error) {
-  return { code: error?.code, message: error?.message ?? String(error), ...ownDetails(error) }
+  const message = inCommands(error?.message ?? String(error))
+  const details = Object.entries(error ?? {}).filter(([, value]) => typeof value !== 'object')
+  const told = { code: error?.code, ...Object.fromEntries(details), message }
+  // Node's own, of a folder that was listed or made here.
+  return error?.syscall === undefined ? told : { code: 'ERR_AUTH_IO', message, path: error.path, errno: error.code }
 }
 
-function ownDetails(error) {
-  return Object.fromEntries(Object.entries(error ?? {}).filter(([, value]) => typeof value !== 'object'))
+/** What the library calls by its functions and options, and how that is said here. */
+const WORDS = [
+  [/migrateAuthState\(\{ from, to, sourceFormat \}\), with 'native' or 'multi-file'/g, 'npx baileys-native-auth migrate --source-format native (or multi-file)'],
+  [/migrateAuthState\(\{ from, to \}\)/g, 'npx baileys-native-auth migrate'],
+  [/repairAuthState\(folder, to\)/g, 'npx baileys-native-auth repair'],
+  [/skipCorrupt: true/g, '--skip-corrupt'],
+  [/as sourceFormat says/g, 'as --source-format says'],
+  [/^option '(from|to)'/, '<$1>'],
+  [/^option 'keep'/, '--keep'],
+]
+
+/** A message of the library in the words of the command line. */
+export function inCommands(message) {
+  return WORDS.reduce((text, [words, here]) => text.replace(words, here), message)
 }
 
 const UNITS = ['B', 'KB', 'MB', 'GB', 'TB']
@@ -78,7 +108,7 @@ export function tail(text, width) {
 }
 
 /**
- * Shows how far something is: a bar on a terminal, else a line each ten percent; nothing with `--json`. `update` takes
+ * Shows how far something is: a bar on a terminal, else a line each ten percent, on stderr; nothing with `--json`. `update` takes
  * what is being done, how much of it is done, and of how much.
  */
 export function showProgress(json) {
@@ -122,9 +152,10 @@ function showLines() {
   return {
     update(what, done, total) {
       if (what !== label) [label, next] = [what, 0]
-      const percent = total === 0 ? 0 : Math.floor((100 * done) / total)
+      if (total === 0) return
+      const percent = Math.floor((100 * done) / total)
       if (percent < next) return
-      say(`${label}: ${count(done)} of ${count(total)}`)
+      console.error(`${label}: ${count(done)} of ${count(total)}`)
       next = percent - (percent % 10) + 10
     },
     end() {},

@@ -328,7 +328,7 @@ function replace(creds, now) {
 }
 
 function taken() {
-  return new AuthStateError('the target of the migration holds an account: delete that first (deleteAuthState), or choose another one', { code: 'ERR_AUTH_EXISTS' })
+  return new AuthStateError('the target of the migration holds an account already, and nothing was written: choose another one', { code: 'ERR_AUTH_EXISTS' })
 }
 
 function wouldMerge(names) {

@@ -61,10 +61,12 @@ fn verify_on(fs: &dyn Fs, path: &Path) -> Result<Verification> {
     }
     if !survey.logs.is_empty() {
         found.log(&folder, &survey)?;
-        found.faults.extend(judge_format(&folder, &survey, Format::Native).err().map(|error| Fault {
-            path: folder.path.display().to_string(),
-            message: error.to_string(),
-            ..Fault::default()
+        let path = folder.path.display().to_string();
+        found.faults.extend(judge_format(&folder, &survey, Format::Native).err().map(|error| {
+            let message = error.to_string();
+            // The fault says where itself.
+            let message = message.strip_prefix(&format!("{path} ")).map_or(message.clone(), str::to_owned);
+            Fault { path, message, ..Fault::default() }
         }));
     }
     Ok(found)
