@@ -298,6 +298,12 @@ test('a run that did not finish: neither backend opens the target, and running i
     assert.equal(error.code, 'ERR_AUTH_INCOMPLETE', error.stack)
     assert.deepEqual(snapshot(to), before)
   }
+  // Credentials that came meanwhile may be newer than the source: nothing advises to remove them.
+  fs.copyFileSync(path.join(folder, 'creds.json'), path.join(to, 'creds.json'))
+  const { code, message } = await rejection(() => native.open(to))
+  assert.equal(code, 'ERR_AUTH_INCOMPLETE')
+  assert.match(message, /rm '.*migration-unfinished'\. Else migrate into a path that does not exist yet$/)
+  fs.rmSync(path.join(to, 'creds.json'))
   await migrateAuthState({ from: folder, to })
   const { state } = await opened(t, native, { folder: to })
   assert.equal(state.creds.registrationId, JSON.parse(fs.readFileSync(path.join(folder, 'creds.json'), 'utf8')).registrationId)

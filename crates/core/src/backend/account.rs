@@ -60,7 +60,7 @@ pub fn judge_as(folder: &Folder, survey: Survey, format: Format, said: bool) -> 
             let marker = shell_quoted(&folder.path_of(MARKER).display().to_string());
             format!(
                 "a migration into {path} did not finish, and somebody has put other credentials there since. To keep \
-                 those: rm {marker}. Else remove the folder and run the migration again"
+                 those: rm {marker}. Else migrate into a path that does not exist yet"
             )
         } else {
             format!("a migration into {path} did not finish: run it again, it starts over by itself")
