@@ -237,7 +237,8 @@ export type AuthStateEvent = { path: string; message: string } & (
   | { event: 'fenced' }
   /** info: `migrateFrom` moved an account here; warn: and could not rename the folder that it came from. */
   | { event: 'migrated'; keys: number; bytes: number; durationMs: number }
-  /** warn: the folder of `migrateFrom` is still there, though its account was moved; or it holds another account. */
+  /** warn: the folder of `migrateFrom` is still there, though its account was moved (and logged out since, then it is not
+   * moved again); or it holds another account. */
   | { event: 'leftover' }
   /** info: the folder was removed or emptied (a logout). */
   | { event: 'gone' }
@@ -304,7 +305,8 @@ export interface NativeAuthStateOptions extends AuthStateOptions {
   lockTimeoutMs?: number
   /**
    * The folder where the account was before. Where none is stored yet, it is moved here (`migrateAuthState`), and that
-   * folder renamed to `<migrateFrom>.migrated`. Where it was moved before and is still there, a warning (`leftover`); was
+   * folder renamed to `<migrateFrom>.migrated` (a mount point cannot be: it gets a file `.migrated`, and is not moved again
+   * either). Where it was moved before and is still there, a warning (`leftover`); was
    * it used since, `ERR_AUTH_DIVERGED`. A folder that is gone is fine: leave the option in. So is a misspelt one: with no
    * account in either folder a new identity is made, with a warning (`created`); hand in `create: false` to have an error.
    */

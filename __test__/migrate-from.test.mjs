@@ -9,6 +9,7 @@ import { deleteAuthState, inspectAuthState, migrateAuthState, useNativeAuthState
 import { assertSameFolder, makeAccountFolder, readFolder } from './support/accounts.mjs'
 import { rc14 } from './support/baileys.mjs'
 import { start, untilReleased } from './support/children.mjs'
+import { runMounted } from './support/mounts.mjs'
 import { collect, defer, newPath, rejection, snapshot } from './support/stores.mjs'
 
 const small = { preKeys: 8, sessions: 3 }
@@ -238,4 +239,59 @@ test('two opens at once, in one process and in two: moved once, both have it', a
     assert.deepEqual(child.reports, [second.creds.registrationId])
     child.release()
   }
+})
+
+test('a source that cannot be renamed (a mount point): after a logout it is not moved again, unless it was used since', async t => {
+  const { from, to, creds } = await accounts(t)
+  const seen = runMounted(t, `mount --bind '${from}' '${from}'`, `
+    const from = ${JSON.stringify(from)}
+    const boot = async () => {
+      const events = []
+      const log = (event, message) => events.push(event.event + ': ' + message)
+      const logger = { trace() {}, debug() {}, info: log, warn: log, error: log }
+      const handle = await auth.useNativeAuthState(folder, { migrateFrom: from, logger })
+      report({ id: handle.state.creds.registrationId, events })
+      return handle
+    }
+    await (await boot()).close()
+    const again = await boot()
+    await auth.deleteAuthState(again)
+    const paired = await boot()
+    await paired.saveCreds()
+    await paired.close()
+    await (await boot()).close()
+    // rm -rf is a logout too; and a source that was used since is somebody's rollback.
+    fs.rmSync(folder, { recursive: true })
+    await (await boot()).close()
+    fs.rmSync(folder, { recursive: true, force: true })
+    const back = await auth.useMultiFileAuthState(from)
+    back.state.creds.accountSyncCounter++
+    await back.saveCreds()
+    await back.close()
+    await (await boot()).close()
+    // What comes back into it is no remainder.
+    const store = folder + '-store'
+    await auth.migrateAuthState({ from, to: store })
+    for (const name of fs.readdirSync(from)) if (!name.startsWith('.')) fs.rmSync(path.join(from, name))
+    await auth.migrateAuthState({ from: store, to: from })
+    report(fs.readdirSync(from).filter(name => name.startsWith('.')))
+    await auth.deleteAuthState(folder)
+    await (await boot()).close()
+    await auth.deleteAuthState(from)
+    report(fs.readdirSync(from))
+  `, to)
+  if (!seen) return
+  const id = creds.registrationId
+  const [first, second, third, fourth, fifth, rolledBack, dots, moved, left] = seen
+  assert.deepEqual([first.id, second.id, rolledBack.id, moved.id], [id, id, id, id])
+  assert.match(first.events[0], /^migrated: .*could not be renamed/)
+  assert.match(second.events[0], /^leftover: .*still there, as it was then/)
+  assert.match(third.events[0], /^leftover: .*was moved before, and is stored no more/)
+  assert.ok(third.events.some(event => event.startsWith('created: ')))
+  assert.notEqual(third.id, id)
+  assert.equal(fourth.id, third.id)
+  assert.notEqual(fifth.id, id)
+  assert.match(rolledBack.events[0], /^migrated: /)
+  assert.match(moved.events[0], /^migrated: /)
+  assert.deepEqual([dots, left], [[], []])
 })

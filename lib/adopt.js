@@ -8,7 +8,7 @@ const { unwrap } = require('./errors')
  * of that, or that the source is still there.
  */
 async function adopt(path, to, timeoutMs, listener) {
-  const { moved, unchangedMs, unknown, other } = unwrap(await native.adopt(path, to, timeoutMs))
+  const { moved, unchangedMs, unknown, other, loggedOut } = unwrap(await native.adopt(path, to, timeoutMs))
   if (moved != null) {
     const { counts, bytes, retired } = moved
     const keys = Object.values(counts).reduce((a, b) => a + b, 0)
@@ -19,6 +19,9 @@ async function adopt(path, to, timeoutMs, listener) {
   } else if (unchangedMs != null || unknown) {
     const since = unknown ? 'and nothing tells whether it was used since' : 'as it was then'
     const message = `the account was moved here, and ${path} is still there, ${since}: rename or remove it, so that nobody goes on with it`
+    listener.tell({ event: 'leftover', level: 'warn', message })
+  } else if (loggedOut) {
+    const message = `the account in ${path} was moved before, and is stored no more (a logout), so it is not moved again: remove that folder. To move it all the same, remove the file .migrated in it`
     listener.tell({ event: 'leftover', level: 'warn', message })
   } else if (other) {
     const message = `${path}, which migrateFrom names, holds another account than the one here, and nothing was moved: correct the path, or leave the option out`

@@ -133,6 +133,8 @@ pub struct AdoptedAccount {
     pub unknown: bool,
     /// It is still there, and holds another account.
     pub other: bool,
+    /// It is still there, was moved before and not used since, and its account was logged out.
+    pub logged_out: bool,
 }
 
 /// Moves an account to a native folder that has none, and retires the source.
@@ -144,15 +146,17 @@ pub fn adopt<'env>(env: &'env Env, from: String, to: String, timeout_ms: u32) ->
     let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
     promised(env, async move {
         let adopted = migration::adopt(from.into(), to.into(), deadline).await?;
-        let (mut moved, mut unchanged_ms, mut unknown, mut other) = (None, None, false, false);
+        let (mut moved, mut unchanged_ms) = (None, None);
+        let (mut unknown, mut other, mut logged_out) = (false, false, false);
         match adopted {
             Adopted::Nothing => {}
             Adopted::Moved(report) => moved = Some(Migrated::from(*report)),
             Adopted::Since(Since::Unchanged(ms)) => unchanged_ms = Some(lossy(ms)),
             Adopted::Since(Since::Unknown) => unknown = true,
             Adopted::Since(Since::Other) => other = true,
+            Adopted::LoggedOut(_) => logged_out = true,
         }
-        Ok(AdoptedAccount { moved, unchanged_ms, unknown, other })
+        Ok(AdoptedAccount { moved, unchanged_ms, unknown, other, logged_out })
     })
 }
 

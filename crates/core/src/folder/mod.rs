@@ -20,7 +20,7 @@ use crate::runtime::Client;
 pub use companions::Stored;
 pub use creds_file::{CREDS, Look, Stamp, StoredCreds, Watch, no_account, read_creds};
 pub use file::{Reach, not_found};
-pub use survey::{MARKER, Survey, key_companion, remove_stale};
+pub use survey::{MARKER, MOVED, Survey, key_companion, remove_stale};
 
 /// Permission bits of a new folder: nobody but its owner.
 const FOLDER_MODE: u32 = 0o700;

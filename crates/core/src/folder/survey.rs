@@ -13,6 +13,9 @@ use crate::keys::{Key, known_type, stem_of_file};
 /// There while a migration into this folder has not finished.
 pub const MARKER: &str = "migration-unfinished";
 
+/// There in a source that was moved and could not be renamed: as it was then.
+pub const MOVED: &str = ".migrated";
+
 const TEMPORARY_PREFIX: &str = ".auth-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -67,6 +70,8 @@ impl Survey {
                 survey.creds = true;
             } else if name == MARKER {
                 survey.marker = true;
+            } else if name == MOVED {
+                // Whoever asks for it reads it.
             } else if companion_of(&name).is_some_and(|(main, _)| main == CREDS) {
                 survey.creds_companions.push(name);
             } else if is_temporary(&name) {

@@ -10,7 +10,7 @@ use super::backup::copy;
 use super::held;
 use crate::backend::{Format, KeyStore, Locking, judge_format, lock_store, offline_keys};
 use crate::error::{Code, Result};
-use crate::folder::{CREDS, Folder, MARKER, Survey, no_account};
+use crate::folder::{CREDS, Folder, MARKER, MOVED, Survey, no_account};
 use crate::registry;
 use crate::runtime::{Lane, run};
 
@@ -86,7 +86,7 @@ pub(crate) fn delete_account(folder: &Folder, keys: &[&dyn KeyStore]) -> Result<
     for name in survey.creds_companions.iter().map(String::as_str).chain([CREDS]) {
         folder.remove(name)?;
     }
-    for name in survey.temporaries.iter().map(String::as_str).chain([MARKER]) {
+    for name in survey.temporaries.iter().map(String::as_str).chain([MARKER, MOVED]) {
         folder.remove(name)?;
     }
     folder.sync()?;

@@ -230,7 +230,11 @@ pub(crate) fn migrate_held(fs: &dyn Fs, folder: &Arc<Folder>, plan: &Plan) -> Re
         }
     };
     target.publish(source.creds())?;
-    let retired = if plan.retire { retire(fs, from, &mut remarks) } else { None };
+    let retired = plan.retire.then(|| retire(fs, from, &source)).transpose();
+    let retired = retired.unwrap_or_else(|remark| {
+        remarks.push(remark);
+        None
+    });
     Ok(Report {
         counts,
         verified: *verify,
@@ -293,15 +297,11 @@ fn copy(source: &mut Source, target: &Target, plan: &Plan) -> Result<Moved> {
     Ok(moved)
 }
 
-/// Renames the source, so that old code cannot go on with it; says where it is.
-fn retire(fs: &dyn Fs, from: &Path, remarks: &mut Vec<Remark>) -> Option<String> {
-    match rename_aside(fs, from) {
-        Ok(path) => Some(path.display().to_string()),
-        Err(error) => {
-            remarks.push(origin::retire_failed(from, &error.to_string()));
-            None
-        }
-    }
+/// Renames the source, so that old code cannot go on with it, and says where it is. One that cannot be renamed is marked
+/// at least, so that it is not moved once more.
+fn retire(fs: &dyn Fs, from: &Path, source: &Source) -> std::result::Result<String, Remark> {
+    let renamed = rename_aside(fs, from).map(|path| path.display().to_string());
+    renamed.map_err(|why| origin::retire_failed(from, &why, origin::mark(source)))
 }
 
 fn rename_aside(fs: &dyn Fs, from: &Path) -> io::Result<PathBuf> {
@@ -324,6 +324,9 @@ pub enum Adopted {
     Moved(Box<Report>),
     /// It was moved before, and is still there.
     Since(Since),
+    /// It was moved before (in milliseconds since 1970) and not used since, and where it went nothing is stored any more:
+    /// a dead account.
+    LoggedOut(u64),
 }
 
 /// Moves an account to a native folder that has none yet, and retires the source; where it was moved before, looks
@@ -371,11 +374,14 @@ fn stored_before(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Option<Adopted>>
         return Ok(Some(Adopted::Nothing));
     }
     check_apart(fs, from, to)?;
-    let Some(target) = Folder::open(fs, to, &Listeners::default())? else { return Ok(None) };
-    let survey = Survey::of(&target)?;
-    if !survey.creds && survey.creds_companions.is_empty() {
-        return Ok(None);
-    }
+    let target = Folder::open(fs, to, &Listeners::default())?;
+    let survey = target.as_ref().map(Survey::of).transpose()?.unwrap_or_default();
+    let target = target.filter(|_| survey.creds || !survey.creds_companions.is_empty());
+    let Some(target) = target else {
+        // What an unfinished run has left is to be finished.
+        let dead = if survey.marker { None } else { origin::marked(fs, &source)? };
+        return Ok(dead.map(Adopted::LoggedOut));
+    };
     origin::since(fs, &source, &target).map(|since| Some(Adopted::Since(since)))
 }
 

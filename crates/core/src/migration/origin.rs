@@ -1,11 +1,12 @@
 //! Where a native store came from: a record in its log that tells, at a later start, whether the source that is still
 //! there was used again.
 
+use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use auth_log::format::Name;
-use auth_log::fs::Fs;
+use auth_log::fs::{Fs, write_all};
 use auth_log::{Change, Reader};
 use serde_json::{Value as Json, json};
 
@@ -13,7 +14,7 @@ use super::source::Source;
 use super::{Plan, Remark};
 use crate::backend::{free_beside, shell_quoted};
 use crate::error::{Code, Error, Result};
-use crate::folder::{CREDS, Folder, Stamp, Survey, read_creds};
+use crate::folder::{CREDS, FILE_MODE, Folder, MOVED, Stamp, Survey, read_creds};
 use crate::keys::Key;
 use crate::maintenance::existing;
 
@@ -86,7 +87,7 @@ pub(super) fn since(fs: &dyn Fs, source: &Folder, target: &Folder) -> Result<Sin
     let Some(origin) = reader.and_then(|reader| Origin::read(&reader).ok().flatten()) else {
         return Ok(if is_other { Since::Other } else { Since::Unknown });
     };
-    if stamp(source)? == origin.stamp || hash_now(fs, &source.path)?.as_deref() == Some(&*origin.hash) {
+    if is_as_it_was(fs, source, &origin)? {
         return Ok(Since::Unchanged(origin.moved_ms));
     }
     let message = if is_other { another(source, target) } else { went_on(source, target, &origin)? };
@@ -173,14 +174,50 @@ fn time(ms: u64) -> String {
 }
 
 /// What is said when a source is still where it was.
-pub(super) fn retire_failed(path: &Path, why: &str) -> Remark {
-    Remark {
-        path: Some(path.display().to_string()),
-        message: format!(
-            "could not be renamed ({why}): remove it or move it away, so that old code cannot go on with it"
+pub(super) fn retire_failed(path: &Path, why: &io::Error, marked: Result<()>) -> Remark {
+    let advice = "remove it or move it away, so that old code cannot go on with it";
+    let message = match marked {
+        Ok(()) => format!("could not be renamed ({why}), and is marked as moved instead ({MOVED}): {advice}"),
+        Err(error) => format!(
+            "could not be renamed ({why}), nor marked as moved ({error}): {advice}, and so that migrateFrom does not move it \
+             once more after a logout"
         ),
-        ..Remark::default()
-    }
+    };
+    Remark { path: Some(path.display().to_string()), message, ..Remark::default() }
+}
+
+/// Leaves in a source how it is, for a later start that finds it there.
+///
+/// # Errors
+/// `Io`, `Full`.
+pub(super) fn mark(source: &Source) -> Result<()> {
+    let folder = source.folder();
+    let failed = |error: &io::Error| folder.io("write", MOVED, error);
+    let file = match folder.dir.create(MOVED, FILE_MODE) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => folder.dir.open_write(MOVED),
+        file => file,
+    };
+    let file = file.map_err(|error| failed(&error))?;
+    // The folder is as it stays: its own time is in the record.
+    let text = source.origin()?.text();
+    file.set_len(0).map_err(|error| failed(&error))?;
+    write_all(file.as_ref(), &text, 0).map_err(|short| failed(&short.error))?;
+    file.sync().map_err(|error| failed(&error))?;
+    folder.sync()
+}
+
+/// When a source was moved that is marked, in milliseconds since 1970; `None` when it is not, or was used since.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn marked(fs: &dyn Fs, source: &Folder) -> Result<Option<u64>> {
+    let found = source.read(MOVED)?.and_then(|(text, _)| Origin::parse(&text));
+    let Some(origin) = found else { return Ok(None) };
+    Ok(is_as_it_was(fs, source, &origin)?.then_some(origin.moved_ms))
+}
+
+fn is_as_it_was(fs: &dyn Fs, source: &Folder, origin: &Origin) -> Result<bool> {
+    Ok(stamp(source)? == origin.stamp || hash_now(fs, &source.path)?.as_deref() == Some(&*origin.hash))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use auth_log::fs::{DiskFs, Fs};
 
 use super::source::Source;
 use super::target::{Copy, Target, Writer};
-use super::{Aim, Plan, Remark, check_apart, check_closed, rename_aside};
+use super::{Aim, Plan, Remark, check_apart, check_closed, retire};
 use crate::backend::Format;
 use crate::creds::Creds;
 use crate::error::{Error, Result};
@@ -112,11 +112,7 @@ impl Reading {
     /// # Errors
     /// When there is no thread to be had.
     pub async fn retire(&self) -> Result<Result<String, Remark>> {
-        self.with(|plan, _| {
-            let renamed = rename_aside(&DiskFs, &plan.from).map(|path| path.display().to_string());
-            Ok(renamed.map_err(|error| super::origin::retire_failed(&plan.from, &error.to_string())))
-        })
-        .await
+        self.with(|plan, (source, _)| Ok(retire(&DiskFs, &plan.from, source))).await
     }
 }
 

@@ -103,6 +103,10 @@ impl Source {
         })
     }
 
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     pub fn format(&self) -> Format {
         self.format
     }

@@ -15,7 +15,7 @@ use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error};
 use crate::creds::{Creds, random};
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
-use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, Reach, Survey, read_creds};
+use crate::folder::{CREDS, FILE_MODE, Folder, MARKER, MOVED, Reach, Survey, read_creds};
 use crate::keys::Key;
 use crate::maintenance::remove_folder;
 use crate::value::Value;
@@ -357,6 +357,8 @@ fn check_free(folder: &Folder, survey: &Survey, creds: &Creds, aim: Aim) -> Resu
 
 /// Removes what an unfinished run has left, under the new run's marker.
 fn remove_remains(folder: &Folder, survey: &Survey) -> Result<()> {
+    // What once went from here comes back.
+    folder.remove(MOVED)?;
     for key in survey.keys.iter().chain(&survey.unknown_keys) {
         folder.remove(&key.file_name())?;
     }
