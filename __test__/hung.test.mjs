@@ -102,6 +102,83 @@ test('multi-file: an open folder whose calls come to hang holds two threads, wit
   assert.deepEqual(reports[1], [each('rejected'), ...Array(9).fill(each('fulfilled'))].flat())
 })
 
+test('multi-file: a large read of a folder that hangs, and writes beside it, hold two threads', async t => {
+  for (const first of ['read', 'write']) {
+    const dead = deadMount(t)
+    if (!dead) return
+    const base = newPath(t, 'accounts')
+    fs.mkdirSync(base)
+    const child = start(t, `${prelude}
+      const [dead, first] = args
+      const place = path.join(folder, 'hung')
+      const { state: { keys }, saveCreds } = await auth.useMultiFileAuthState(place)
+      await saveCreds()
+      const ids = Array.from({ length: 240 }, (_, n) => String(n))
+      for (const id of ids) fs.symlinkSync(path.join(dead, 'x'), path.join(place, 'session-' + id + '.json'))
+      const calls = [() => keys.get('session', ids), () => keys.set({ session: { 7: { n: 1 } } })]
+      const settled = []
+      for (const call of first === 'read' ? calls : calls.reverse()) {
+        settled.push(code(call()))
+        await sleep(300)
+      }
+      report(hanging())
+      ${untilReleased}
+      report((await Promise.all(settled)).length)
+    `, base, dead.folder, first)
+    await child.reported(1)
+    assert.deepEqual(child.reports, [2], first)
+    dead.answer()
+    child.release()
+    const { code, stderr } = await child.ended
+    assert.equal(code, 0, stderr)
+  }
+})
+
+test('what is done to whole accounts on a folder that hangs holds one thread, however much it is; others go on', async t => {
+  const dead = deadMount(t)
+  if (!dead) return
+  const base = newPath(t, 'accounts')
+  fs.mkdirSync(base)
+  const child = start(t, `${prelude}
+    const [dead] = args
+    const well = path.join(folder, 'well')
+    await round(auth.useNativeAuthState, well)
+    const handle = await auth.useMultiFileAuthState(path.join(folder, 'open'))
+    await handle.saveCreds()
+    const empty = await auth.useMultiFileAuthState(path.join(folder, 'empty'))
+    const all = n => [
+      auth.inspectAuthState(dead), auth.verifyAuthState(dead), auth.compactAuthState(dead), auth.deleteAuthState(dead),
+      auth.repairAuthState(dead, path.join(folder, 'repaired' + n)), auth.repairAuthState(well, dead),
+      auth.backupAuthState(dead, path.join(folder, 'copy' + n)), auth.backupAuthState(well, dead), auth.deleteAuthState(well, { keep: dead }),
+      auth.migrateAuthState({ from: dead, to: path.join(folder, 'to' + n) }), auth.migrateAuthState({ from: well, to: dead }),
+      auth.migrateAuthState({ from: dead, to: empty }), auth.migrateAuthState({ from: handle, to: dead }),
+      auth.migrateAuthState({ from: { creds: handle.state.creds }, to: dead }),
+      auth.useNativeAuthState(path.join(folder, 'new' + n), { migrateFrom: dead }), auth.useNativeAuthState(dead, { migrateFrom: well }),
+      auth.useNativeAuthState(dead), auth.useMultiFileAuthState(dead),
+    ]
+    const hung = [0, 1, 2].flatMap(all).map(code)
+    await sleep(500)
+    const before = hanging()
+    const other = path.join(folder, 'other')
+    const begun = performance.now()
+    await round(auth.useNativeAuthState, other)
+    await auth.verifyAuthState(other)
+    await auth.migrateAuthState({ from: other, to: other + '-files' })
+    report({ before, after: hanging(), took: performance.now() - begun })
+    ${untilReleased}
+    report((await Promise.all(hung)).filter(code => !/^ERR_AUTH_/.test(code)))
+  `, base, dead.folder)
+  await child.reported(1)
+  const [{ before, after, took }] = child.reports
+  assert.deepEqual([before, after], [1, 1])
+  assert.ok(took < 5000, `${took} ms`)
+  dead.answer()
+  child.release()
+  const { code, reports, stderr } = await child.ended
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(reports[1], [], 'each call ends, and with an error')
+})
+
 test('more folders that hang than a lane has threads: a second later the others go on', async t => {
   const dead = deadMount(t)
   if (!dead) return

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::{Listener, Listeners};
 use crate::folder::{Folder, no_account};
 use crate::runtime::{Lane, run};
-use crate::store::{NotOpened, Opened, Store};
+use crate::store::{NotOpened, Opened, Store, Turn};
 
 /// The store of one account, if it is open; the lock is held while it is being opened.
 pub type Slot = Arc<tokio::sync::Mutex<Weak<Store>>>;
@@ -34,6 +34,8 @@ enum Of {
     /// A path: which store was opened there last. Its lock is held while it is found out which folder that is now, so
     /// that a path that hangs holds one thread, however often it is opened.
     Path(PathBuf),
+    /// A path with whose whole account something is done.
+    Care(PathBuf),
 }
 
 #[derive(Default)]
@@ -52,6 +54,39 @@ fn slot(of: Of) -> Slot {
         slots.sweep_at = slots.slots.len() * 2;
     }
     slots.slots.entry(of).or_default().clone()
+}
+
+/// Work on the whole accounts at some paths, one at a time each.
+pub struct Care {
+    _paths: Vec<tokio::sync::OwnedMutexGuard<Weak<Store>>>,
+}
+
+/// Waits until nothing else is done to the accounts at these paths, and until each can be reached. So a path that hangs
+/// holds one thread, however much is to be done there and however often it is opened.
+///
+/// # Errors
+/// When there are no threads to be had. What is wrong with a path is not looked at.
+pub async fn care(mut paths: Vec<PathBuf>) -> Result<Care> {
+    // In one order: two that wait for each other would wait for ever.
+    paths.sort();
+    paths.dedup();
+    let mut held = Vec::with_capacity(paths.len());
+    for path in paths {
+        held.push(slot(Of::Care(path.clone())).lock_owned().await);
+        let place = slot(Of::Path(path.clone()));
+        let last = place.lock().await;
+        let _turn = turn_of(&last).await;
+        run(Lane::Move, move || drop(Folder::open(&DiskFs, &path, &Listeners::default()))).await?;
+    }
+    Ok(Care { _paths: held })
+}
+
+/// The turn of the store that is open at a path: one that hangs is not waited for by another thread.
+async fn turn_of(last: &Weak<Store>) -> Option<Turn> {
+    match last.upgrade() {
+        Some(store) => store.turn().await,
+        None => None,
+    }
 }
 
 /// As long as it is there, nobody opens the folder in this process.
@@ -87,11 +122,7 @@ pub async fn open(listener: Listener, path: PathBuf, options: FolderOptions) -> 
         let place = slot(Of::Path(path.clone()));
         let folder = {
             let last = place.lock().await;
-            // In the turn of the store that is open there: one that hangs is not waited for by another thread.
-            let _turn = match last.upgrade() {
-                Some(store) => store.turn().await,
-                None => None,
-            };
+            let _turn = turn_of(&last).await;
             hold(Arc::new(DiskFs), path.clone(), options.create, listeners).await?
         };
         match open_held(&listener, folder, &options).await {

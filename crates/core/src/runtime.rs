@@ -169,8 +169,13 @@ pub async fn run<T: Send + 'static>(lane: Lane, work: impl FnOnce() -> T + Send 
 const SHARE: usize = 16;
 
 /// Does many small pieces of blocking work on this thread, and on one more of its lane, if one is free: never more, for
-/// a folder that hangs holds each of them.
-pub fn share<T, R>(lane: Lane, items: Vec<T>, work: impl Fn(&T) -> R + Send + Sync + 'static) -> Vec<R>
+/// a folder that hangs holds each of them. That one holds `second` as long as it is at it.
+pub fn share<T, R>(
+    lane: Lane,
+    items: Vec<T>,
+    second: impl Send + 'static,
+    work: impl Fn(&T) -> R + Send + Sync + 'static,
+) -> Vec<R>
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
@@ -185,6 +190,7 @@ where
     let (send, receive) = channel();
     let helping = (doing.clone(), next.clone());
     help(lane, move || {
+        let _second = second;
         let (doing, next) = helping;
         while let Some(share) = take(&next) {
             // Whoever has stopped waiting has everything.

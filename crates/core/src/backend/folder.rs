@@ -51,7 +51,12 @@ pub struct FolderOptions {
 }
 
 /// An account in a folder.
-pub struct FolderBackend(Arc<Account>);
+pub struct FolderBackend {
+    account: Arc<Account>,
+    /// Who has the second thread, beside the one that reads: a folder that hangs holds no third. It is the store's calls',
+    /// or helps with a large read when it is free.
+    second: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// Opens the folder, or makes it.
 ///
@@ -102,7 +107,7 @@ impl FolderBackend {
             account = persist(Lane::Open, &client, move || opening(true)).await?;
         }
         let account = account.ok_or_else(|| Error::internal("an open without an account"))?;
-        Ok(Self(Arc::new(account)))
+        Ok(Self { account: Arc::new(account), second: Arc::default() })
     }
 
     /// Tries what may fail for a moment, and tells when it did.
@@ -111,8 +116,9 @@ impl FolderBackend {
         lane: Lane,
         work: impl Fn(&Account) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
-        let account = self.0.clone();
-        persist(lane, &self.0.folder().client, move || work(&account)).await
+        let account = self.account.clone();
+        let _second = self.second.lock().await;
+        persist(lane, &self.account.folder().client, move || work(&account)).await
     }
 
     /// Does something on an account that is surely there, with what is stored now.
@@ -165,7 +171,7 @@ impl FolderBackend {
             }
             self.find_again(&mut found, |found| failed(found).is_some()).await?;
         };
-        patience.tell(&self.0.folder().client, last.as_ref());
+        patience.tell(&self.account.folder().client, last.as_ref());
         Ok(found)
     }
 
@@ -183,12 +189,13 @@ impl FolderBackend {
     }
 
     async fn find_once(&self, keys: Vec<Key>) -> Result<Vec<(Key, Result<Found>)>> {
-        let account = self.0.clone();
-        run_for(Some(&self.0.folder().client), Lane::Read, move || {
-            if keys.len() < MANY {
-                return keys.into_iter().map(|key| read(&account, &key)).collect();
+        let (account, second) = (self.account.clone(), self.second.clone());
+        run_for(Some(&self.account.folder().client), Lane::Read, move || {
+            let second = if keys.len() < MANY { None } else { second.try_lock_owned().ok() };
+            match second {
+                Some(second) => share(Lane::Read, keys, second, move |key| read(&account, key)),
+                None => keys.into_iter().map(|key| read(&account, &key)).collect(),
             }
-            share(Lane::Read, keys, move |key| read(&account, key))
         })
         .await
     }
@@ -200,13 +207,13 @@ impl FolderBackend {
             Found::Odd { error, stand_in, stamp, known } => (error, stand_in, stamp, known),
         };
         if !known {
-            self.0.keys().note_odd(key, stamp);
+            self.account.keys().note_odd(key, stamp);
         }
         if stand_in.is_none() && key.key_type == NO_SECOND_SOURCE {
             return Err(error);
         }
         if !known {
-            let path = self.0.folder().path_of(&key.file_name());
+            let path = self.account.folder().path_of(&key.file_name());
             let event = match &stand_in {
                 Some(_) => Event::warning("healed", &path, error.to_string()),
                 None => {
@@ -214,7 +221,7 @@ impl FolderBackend {
                     Event::warning("corrupt", &path, message)
                 }
             };
-            self.0.folder().events.emit(&event);
+            self.account.folder().events.emit(&event);
         }
         Ok(stand_in)
     }
@@ -243,21 +250,21 @@ fn gone(account: &Account) -> Error {
 
 impl Backend for FolderBackend {
     fn fails_together(&self) -> bool {
-        self.0.keys().fails_together()
+        self.account.keys().fails_together()
     }
 
     fn synced_at_commit(&self) -> bool {
-        self.0.keys().synced_at_commit()
+        self.account.keys().synced_at_commit()
     }
 
     fn sync(&self) -> Future<'_, Result<()>> {
-        let account = self.0.clone();
-        let client = self.0.folder().client.clone();
+        let account = self.account.clone();
+        let client = self.account.folder().client.clone();
         Box::pin(async move { run_for(Some(&client), Lane::Commit, move || account.keys().sync()).await? })
     }
 
     fn read_now(&self, key: &Key) -> Option<Option<Value>> {
-        self.0.keys().read_now(key)
+        self.account.keys().read_now(key)
     }
 
     fn load_creds(&self) -> Future<'_, Result<Option<Creds>>> {
@@ -318,7 +325,7 @@ impl Backend for FolderBackend {
                 }
                 answers.extend(more);
             }
-            patience.tell(&self.0.folder().client, last.as_ref());
+            patience.tell(&self.account.folder().client, last.as_ref());
             Ok(answers)
         })
     }
@@ -328,13 +335,13 @@ impl Backend for FolderBackend {
     }
 
     fn close(&self) -> Future<'_, Result<()>> {
-        let account = self.0.clone();
-        let client = self.0.folder().client.clone();
+        let account = self.account.clone();
+        let client = self.account.folder().client.clone();
         Box::pin(async move { run_for(Some(&client), Lane::Commit, move || account.keys().close()).await? })
     }
 
     fn abandon(&self) -> Future<'_, ()> {
-        let account = self.0.clone();
+        let account = self.account.clone();
         Box::pin(async {
             // It only drops a lock: a panic in there would have released it as well.
             let _ = run(Lane::Commit, move || account.keys().abandon()).await;
@@ -346,15 +353,15 @@ impl Backend for FolderBackend {
     }
 
     fn wants_compaction(&self) -> bool {
-        self.0.keys().wants_compaction()
+        self.account.keys().wants_compaction()
     }
 
     fn is_swollen(&self) -> bool {
-        self.0.keys().is_swollen()
+        self.account.keys().is_swollen()
     }
 
     fn compact(&self) -> Future<'_, Result<Compacted>> {
-        let account = self.0.clone();
+        let account = self.account.clone();
         Box::pin(async { run(Lane::Compact, move || account.keys().compact()).await? })
     }
 
@@ -363,7 +370,7 @@ impl Backend for FolderBackend {
             if let Some(to) = keep {
                 // A log that was removed under the store is put back first: it is a part of what is kept.
                 self.look().await?;
-                let account = self.0.clone();
+                let account = self.account.clone();
                 run(Lane::Move, move || account.keep(to)).await??;
             }
             self.persist(Lane::Commit, Account::delete).await

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use auth_log::fs::DiskFs;
 
-use super::existing;
+use super::{existing, on_accounts};
 use crate::backend::Format;
 use crate::error::{Code, Result};
 use crate::folder::{Folder, Survey};
 use crate::migration::{Aim, Plan, Report, migrate_held};
-use crate::runtime::{Lane, run};
 
 /// How often a source that is written meanwhile is read before it is `Changed`.
 const ATTEMPTS: usize = 3;
@@ -20,7 +19,7 @@ const ATTEMPTS: usize = 3;
 /// # Errors
 /// As a migration; `Changed` when key files were written during each of three readings.
 pub async fn backup(from: PathBuf, to: PathBuf) -> Result<Report> {
-    run(Lane::Move, move || copy(&existing(&DiskFs, &from)?, to)).await?
+    on_accounts(&[&from.clone(), &to.clone()], move || copy(&existing(&DiskFs, &from)?, to)).await
 }
 
 /// The same of a folder that is held, blocking.

@@ -1,13 +1,13 @@
 //! Logout: credentials, keys and our own files, and nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_log::format::LOCK;
 use auth_log::fs::{DiskFs, Fs};
 
 use super::backup::copy;
-use super::held;
+use super::{care_of, held};
 use crate::backend::{Format, KeyStore, Locking, judge_format, lock_store, offline_keys};
 use crate::error::{Code, Result};
 use crate::folder::{CREDS, Folder, MARKER, MOVED, Survey, no_account};
@@ -22,6 +22,8 @@ use crate::runtime::{Lane, run};
 /// `Io` (`ENOENT` where there is nothing of an account); `Locked` by another process; of the copy (`WrongFormat` of a
 /// folder that holds both), and nothing is removed then.
 pub async fn delete(path: PathBuf, keep: Option<PathBuf>) -> Result<()> {
+    let paths: Vec<&Path> = keep.iter().map(PathBuf::as_path).chain([path.as_path()]).collect();
+    let _care = care_of(&paths).await?;
     let folder = held(path).await?;
     let _closed = loop {
         match registry::open_or_closed(folder.id).await {

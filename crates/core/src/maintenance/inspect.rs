@@ -7,12 +7,11 @@ use auth_log::fs::{DiskFs, Fs};
 use auth_log::{Holder, Reader, holder};
 use serde_json::Value as Json;
 
-use super::existing;
+use super::{existing, on_accounts};
 use crate::backend::log_error;
 use crate::error::Result;
 use crate::folder::{CREDS, Folder, Stored, Survey};
 use crate::keys::{Key, known_type};
-use crate::runtime::{Lane, run};
 
 /// How many keys there are of a type, and how much they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub struct Inspection {
 /// # Errors
 /// `Io` (`ENOENT` when there is no folder), `NotADirectory`, `Corrupt` and `UnsupportedVersion` of the log.
 pub async fn inspect(path: PathBuf) -> Result<Inspection> {
-    run(Lane::Move, move || inspect_on(&DiskFs, &path)).await?
+    on_accounts(&[&path.clone()], move || inspect_on(&DiskFs, &path)).await
 }
 
 fn inspect_on(fs: &dyn Fs, path: &Path) -> Result<Inspection> {

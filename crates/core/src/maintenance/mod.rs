@@ -16,6 +16,7 @@ use auth_log::fs::{DiskFs, Fs};
 use crate::error::Result;
 use crate::events::Listeners;
 use crate::folder::{Folder, no_account};
+use crate::registry::{self, Care};
 use crate::runtime::{Lane, run};
 
 pub use backup::backup;
@@ -34,4 +35,17 @@ pub(crate) fn existing(fs: &dyn Fs, path: &Path) -> Result<Arc<Folder>> {
 
 async fn held(path: PathBuf) -> Result<Arc<Folder>> {
     run(Lane::Move, move || existing(&DiskFs, &path)).await?
+}
+
+/// Does blocking work on the accounts at these paths, when nothing else is done to them.
+pub(crate) async fn on_accounts<T: Send + 'static>(
+    paths: &[&Path],
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let _care = care_of(paths).await?;
+    run(Lane::Move, work).await?
+}
+
+pub(crate) async fn care_of(paths: &[&Path]) -> Result<Care> {
+    registry::care(paths.iter().map(|path| path.to_path_buf()).collect()).await
 }

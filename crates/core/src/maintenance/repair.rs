@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use auth_log::fs::{DiskFs, Fs};
 use bytes::Bytes;
 
-use super::existing;
 use super::verify::Fault;
+use super::{existing, on_accounts};
 use crate::backend::{FLAG_PLAIN, Format, judge_format, log_error};
 use crate::error::Result;
 use crate::folder::{Folder, Stored, Survey, no_account, read_creds};
 use crate::keys::{Key, known_type};
 use crate::migration::{Aim, Target};
-use crate::runtime::{Lane, run};
 use crate::value::Value;
 
 /// What was saved, and what was not.
@@ -31,7 +30,7 @@ pub struct Repair {
 /// # Errors
 /// `Corrupt` when the credentials are (nothing can stand for them), `WrongFormat` of a folder that holds both, `Exists`, `Locked`, `Io`, `Full`.
 pub async fn repair(from: PathBuf, to: PathBuf) -> Result<Repair> {
-    run(Lane::Move, move || repair_on(&DiskFs, &from, &to)).await?
+    on_accounts(&[&from.clone(), &to.clone()], move || repair_on(&DiskFs, &from, &to)).await
 }
 
 fn repair_on(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Repair> {

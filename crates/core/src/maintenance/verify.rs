@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use auth_log::fs::{DiskFs, Fs};
 use auth_log::holder;
 
-use super::existing;
+use super::{existing, on_accounts};
 use crate::backend::{Format, judge_format, log_error};
 use crate::error::Result;
 use crate::folder::{CREDS, Folder, Stored, Survey};
 use crate::keys::Key;
-use crate::runtime::{Lane, run};
 use crate::usable::unusable;
 use crate::value::is_json;
 
@@ -48,7 +47,7 @@ pub struct Verification {
 /// # Errors
 /// `Io`, `NotADirectory`; what is damaged is no error but a fault.
 pub async fn verify(path: PathBuf) -> Result<Verification> {
-    run(Lane::Move, move || verify_on(&DiskFs, &path)).await?
+    on_accounts(&[&path.clone()], move || verify_on(&DiskFs, &path)).await
 }
 
 fn verify_on(fs: &dyn Fs, path: &Path) -> Result<Verification> {

@@ -25,7 +25,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 use crate::folder::{CREDS, Folder, MARKER, Survey, free_name};
 use crate::keys::{Key, known_type};
-use crate::maintenance::existing;
+use crate::maintenance::{care_of, existing, on_accounts};
 use crate::registry;
 use crate::runtime::{Lane, run};
 use crate::usable::Unusable;
@@ -150,6 +150,7 @@ pub struct Report {
 /// `Incomplete` (of the source), `Aborted`, `Io`, `Full`. The target does not open then, or was not touched.
 pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
+    let _care = care_of(&[&plan.from, &plan.to]).await?;
     check_closed(&fs, &plan).await?;
     run(Lane::Move, move || migrate_on(fs.as_ref(), &plan)).await?
 }
@@ -336,9 +337,7 @@ pub enum Adopted {
 /// As [`migrate`]; `Diverged`.
 pub async fn adopt(from: PathBuf, to: PathBuf, deadline: Instant) -> Result<Adopted> {
     loop {
-        let (source, target) = (from.clone(), to.clone());
-        let stored = run(Lane::Move, move || stored_before(&DiskFs, &source, &target)).await??;
-        if let Some(adopted) = stored {
+        if let Some(adopted) = look_before(&from, &to).await? {
             return Ok(adopted);
         }
         let plan = Plan { format: Some(Format::Native), retire: true, ..Plan::new(&from, &to) };
@@ -349,11 +348,7 @@ pub async fn adopt(from: PathBuf, to: PathBuf, deadline: Instant) -> Result<Adop
                 if matches!(error.code(), Code::Locked | Code::Exists | Code::Io | Code::Changed)
                     && Instant::now() < deadline =>
             {
-                let moved = run(Lane::Move, {
-                    let (source, target) = (from.clone(), to.clone());
-                    move || stored_before(&DiskFs, &source, &target)
-                })
-                .await??;
+                let moved = look_before(&from, &to).await?;
                 if moved.is_none() && error.code() != Code::Locked {
                     return Err(error);
                 }
@@ -362,6 +357,11 @@ pub async fn adopt(from: PathBuf, to: PathBuf, deadline: Instant) -> Result<Adop
             Err(error) => return Err(error),
         }
     }
+}
+
+async fn look_before(from: &Path, to: &Path) -> Result<Option<Adopted>> {
+    let (source, target) = (from.to_owned(), to.to_owned());
+    on_accounts(&[from, to], move || stored_before(&DiskFs, &source, &target)).await
 }
 
 /// `None` when the target has no account and the source has one.

@@ -13,7 +13,7 @@ use crate::backend::Format;
 use crate::creds::Creds;
 use crate::error::{Error, Result};
 use crate::keys::Key;
-use crate::maintenance::existing;
+use crate::maintenance::{care_of, existing, on_accounts};
 use crate::runtime::{Lane, run};
 use crate::value::{Value, is_plain};
 
@@ -38,6 +38,7 @@ impl Reading {
     /// As the opening of a migration's source.
     pub async fn begin(plan: Plan) -> Result<Self> {
         let fs: Arc<dyn Fs> = Arc::new(DiskFs);
+        let _care = care_of(&[&plan.from]).await?;
         check_closed(&fs, &plan).await?;
         run(Lane::Move, move || {
             let source = Source::open(existing(fs.as_ref(), &plan.from)?, &plan)?;
@@ -135,7 +136,7 @@ impl Writing {
     /// # Errors
     /// As the opening of a migration's target.
     pub async fn begin(from: Option<PathBuf>, to: PathBuf, format: Format, creds: Creds) -> Result<Self> {
-        run(Lane::Move, move || {
+        on_accounts(&[&to.clone()], move || {
             if let Some(from) = from {
                 check_apart(&DiskFs, &from, &to)?;
             }
@@ -144,7 +145,7 @@ impl Writing {
             let (copy, stems) = (None, HashSet::new());
             Ok(Self(Arc::new(Mutex::new(State { creds, target: Some(target), writer, copy, stems }))))
         })
-        .await?
+        .await
     }
 
     async fn with<T: Send + 'static>(

@@ -458,6 +458,8 @@ async fn delete(store: &Arc<Store>, keep: Option<PathBuf>) -> Result<()> {
     let path = store.path.display();
     store.state().phase = Phase::Gone(Error::new(Code::Gone, format!("{path} was deleted")).at(&store.path));
     let_go(store).await;
+    // One that had failed has let go before, but for what its reads needed.
+    drop_backend(store).await;
     Ok(())
 }
 
