@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::origin::{self, Origin};
 use super::{Aim, marker_text};
-use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error};
+use crate::backend::{FLAG_PLAIN, Format, Locking, lock_store, log_error, shell_quoted};
 use crate::creds::{Creds, random};
 use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
@@ -320,21 +320,29 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     matches!(errno_name(error), Some("ENOLCK" | "ENOTSUP" | "ENOSYS" | "EINVAL"))
 }
 
-/// A target must be empty, or hold the remains of an unfinished run. What is there is not judged: whether it is older or
-/// newer than the source nobody has looked, so no message advises to remove it.
+/// A target must be empty, or hold the remains of an unfinished run. Whether what is there is older or newer than the
+/// source nobody has looked, so the command that removes it comes last, and says so; a copy has always another place to go.
 fn check_free(folder: &Folder, survey: &Survey, creds: &Creds, aim: Aim) -> Result<()> {
     let path = folder.path.display();
-    let taken = |what: &str| {
-        let advice = "choose a path that does not exist yet";
-        let message = format!("{path} {what}, and nothing was written: {advice}");
+    let refuse = |what: &str, way_out: &str| {
+        let message =
+            format!("{path} {what}, and nothing was written: choose a path that does not exist yet{way_out}");
         Err(Error::new(Code::Exists, message).at(&folder.path))
     };
+    let taken = |what: &str| refuse(what, "");
     if let Some(name) = survey.asides.first() {
         return taken(&format!("is not empty ({name})"));
     }
     if survey.creds || !survey.creds_companions.is_empty() {
         let there = read_creds(folder).ok().flatten().map(|stored| stored.creds.summary.identity);
-        return taken(match there {
+        let removal = match aim {
+            Aim::Move => format!(
+                ". Only if nobody needs it any more (it may be newer than what is moved): rm -r {}",
+                shell_quoted(&path.to_string())
+            ),
+            Aim::Copy => String::new(),
+        };
+        let what = match there {
             Some(there) if there == creds.summary.identity => match aim {
                 Aim::Move => {
                     "holds this account already (if it was moved there before, that is done: open it)"
@@ -343,7 +351,8 @@ fn check_free(folder: &Folder, survey: &Survey, creds: &Creds, aim: Aim) -> Resu
             },
             Some(_) => "holds another account",
             None => "holds credentials already",
-        });
+        };
+        return refuse(what, &removal);
     }
     let foreign = survey.foreign.iter().find(|name| !name.starts_with('.') && *name != "lost+found");
     let ours = survey.keys.iter().chain(&survey.unknown_keys).map(Key::file_name).next();
