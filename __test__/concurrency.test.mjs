@@ -145,9 +145,12 @@ for (const backend of backends) {
           gc()
           await new Promise(resolve => setImmediate(resolve))
         }
-        for (let n = 0; n < 100 && settled < 20; n++) await new Promise(resolve => setTimeout(resolve, 20))
-        for (let n = 0; n < 10; n++) { gc(); await new Promise(resolve => setTimeout(resolve, 10)) }
-        report({ settled, held: fs.readdirSync('/proc/self/fd').filter(fd => { try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith(folder) } catch { return false } }).length })
+        const held = () => fs.readdirSync('/proc/self/fd').filter(fd => { try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith(folder) } catch { return false } }).length
+        for (const until = Date.now() + 60_000; Date.now() < until && (settled < 20 || held() > 0); ) {
+          if (settled === 20) gc()
+          await new Promise(resolve => setTimeout(resolve, 10))
+        }
+        report({ settled, held: held() })
       `, folder)
       assert.deepEqual(result, { settled: 20, held: 0 })
       const { keys } = await opened(t, backend, { folder, create: false })

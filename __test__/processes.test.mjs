@@ -57,12 +57,12 @@ describe('native: the lock', () => {
     const folder = newPath(t)
     const child = start(t, holdOpen, folder)
     await child.reported(1)
+    // The event loop goes on meanwhile: else it would never be released.
     let ticks = 0
-    const ticking = setInterval(() => ticks++, 10)
-    setTimeout(child.release, 300)
-    const { keys } = await opened(t, native, { folder })
+    const ticking = setInterval(() => ++ticks === 15 && child.release(), 10)
+    const { keys } = await opened(t, native, { folder, lockTimeoutMs: 60_000 })
     clearInterval(ticking)
-    assert.ok(ticks > 10, 'the event loop goes on meanwhile')
+    assert.ok(ticks >= 15, 'it was held until then')
     assert.deepEqual(await keys.get('session', ['fromChild']), { fromChild: { n: 1 } })
   })
 
