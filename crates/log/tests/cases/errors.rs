@@ -92,6 +92,16 @@ fn no_room_for_the_close_frame_is_no_error() {
 }
 
 #[test]
+fn a_file_that_ends_inside_a_record_is_told_from_one_that_is_damaged() {
+    let (fs, _, log) = store();
+    log.commit(&[put(b"a", &[1; 1000])]).unwrap();
+    let file = fs.open_dir(FOLDER.as_ref()).unwrap().open_write("keys.1.log").unwrap();
+    file.set_len(500).unwrap();
+    let error = log.get(b"a").unwrap_err().to_string();
+    assert!(error.contains("the file ends inside the record"), "{error}");
+}
+
+#[test]
 fn a_commit_that_is_too_large_writes_nothing() {
     let (fs, _, log) = store();
     let operations = fs.operations();

@@ -116,5 +116,8 @@ fn who_holds_the_lock_can_be_asked_without_taking_it() {
     assert_eq!(auth_log::holder(&*folder).unwrap().map(|holder| holder.pid), Some(0), "not known yet");
     drop(lock);
     assert_eq!(auth_log::holder(&*folder).unwrap(), None, "what the file says is no lock");
+    fs.fail_at(fs.operations() + 1, Fault::Eio);
+    assert!(auth_log::holder(&*folder).is_err(), "not known is not nobody");
+    fs.heal();
     drop(acquired(&*folder, 8));
 }
