@@ -42,9 +42,8 @@ const OPEN_THREADS: usize = 4;
 const MOVE_THREADS: usize = 4;
 const COMPACT_THREADS: usize = 2;
 const LANE_THREADS: usize = READ_THREADS + COMMIT_THREADS + OPEN_THREADS + MOVE_THREADS + COMPACT_THREADS;
-/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these. Three a folder:
-/// a read, a write, and a sync beside it.
-const STUCK_THREADS: usize = 768;
+/// Threads for calls that do not come back: they do not count in their lanes, and are no more than these. Two a folder.
+const STUCK_THREADS: usize = 512;
 
 struct Lanes {
     runtime: Runtime,

@@ -29,8 +29,6 @@ enum Next {
 struct Told {
     /// Commits and saves need a permit: a test that holds them back sees what waits.
     gate: Semaphore,
-    /// The same for syncs.
-    syncs: Semaphore,
     together: bool,
     interval: bool,
     next: Mutex<VecDeque<Next>>,
@@ -78,7 +76,6 @@ impl Backend for Fake {
     fn sync(&self) -> Future<'_, Result<()>> {
         Box::pin(async {
             self.note("sync");
-            self.0.syncs.acquire().await.unwrap().forget();
             match self.0.next.lock().unwrap().pop_front() {
                 Some(Next::Fail(code)) => Err(Error::new(code, "sync failed")),
                 _ => Ok(()),
@@ -176,7 +173,6 @@ fn store(together: bool) -> (Arc<Store>, Arc<Told>) {
 fn store_with(together: bool, interval: bool) -> (Arc<Store>, Arc<Told>) {
     let told = Arc::new(Told {
         gate: Semaphore::new(0),
-        syncs: Semaphore::new(99),
         together,
         interval,
         next: Mutex::default(),
@@ -375,32 +371,6 @@ fn a_write_that_is_answered_before_its_sync_is_synced_soon_and_seen_meanwhile() 
         std::thread::yield_now();
     }
     assert_eq!(told.done.lock().unwrap().iter().filter(|done| *done == "sync").count(), 1);
-}
-
-#[test]
-fn writes_go_on_while_a_slow_disk_syncs_and_are_synced_after_it() {
-    let (store, told) = store_with(true, true);
-    let handle = open(&store);
-    told.gate.add_permits(99);
-    told.syncs.forget_permits(99);
-    let syncs = || told.done.lock().unwrap().iter().filter(|done| *done == "sync").count();
-    let until = |what: &dyn Fn() -> bool| {
-        let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        while !what() {
-            assert!(std::time::Instant::now() < deadline, "never");
-            std::thread::yield_now();
-        }
-    };
-    answer(&set(&handle, "a", "1")).unwrap();
-    until(&|| syncs() == 1);
-    answer(&set(&handle, "b", "2")).unwrap();
-    // What the sync does not cover stays in memory when it is over.
-    told.keys.lock().unwrap().clear();
-    told.syncs.add_permits(1);
-    until(&|| syncs() == 2);
-    assert_eq!((get(&handle, "a"), get(&handle, "b").as_deref()), (None, Some("2")));
-    told.syncs.add_permits(1);
-    until(&|| get(&handle, "b").is_none());
 }
 
 #[test]

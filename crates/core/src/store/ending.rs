@@ -20,9 +20,6 @@ pub(super) fn end(state: &mut State, error: &Error) {
     if refusal(state).is_some() {
         return;
     }
-    // A log that has failed does not say why.
-    let first = state.doubt.take().filter(|_| error.code() == Code::Failed);
-    let error = first.as_ref().unwrap_or(error);
     state.phase = match error.code() {
         Code::Gone | Code::Fenced => Phase::Gone(error.clone()),
         _ => Phase::Failed(failed_before(error)),

@@ -107,8 +107,11 @@ enum Call {
         keep: Option<PathBuf>,
         reply: Reply<()>,
     },
-    /// Syncs what was answered before it was on disk, and finds out whether the log still takes writes.
-    Sync,
+    /// Syncs what was answered before it was on disk; with the error of a compaction in any case, for that may have
+    /// latched the log.
+    Sync {
+        doubt: Option<Error>,
+    },
     List {
         key_type: String,
         reply: Reply<Vec<String>>,
@@ -153,13 +156,17 @@ struct State {
     reading: bool,
     pending: Pending,
     unsynced: Unsynced,
-    /// Somebody syncs it.
+    /// A sync is on its way.
     sync_is_due: bool,
-    /// What failed beside the calls, and may have latched the log.
-    doubt: Option<Error>,
     /// It has ended, and somebody sees to what that means.
     letting_go: bool,
     objects: Objects,
+}
+
+impl State {
+    fn settle_synced(&mut self) {
+        self.unsynced.settle(&mut self.pending);
+    }
 }
 
 /// One account, open.
@@ -212,7 +219,6 @@ impl Store {
                 pending: Pending::default(),
                 unsynced: Unsynced::default(),
                 sync_is_due: false,
-                doubt: None,
                 letting_go: false,
                 objects: Objects::default(),
             }),
@@ -309,7 +315,7 @@ impl Store {
         let compacted = self.backend()?.compact().await;
         drop(compacting);
         if let Err(error) = &compacted {
-            self.doubt(error.clone());
+            self.enqueue(self.state(), Call::Sync { doubt: Some(error.clone()) });
         }
         compacted
     }
@@ -363,13 +369,6 @@ impl Store {
             drop(state);
             self.start(Lane::Commit, worker::work(self.clone()));
         }
-    }
-
-    /// Something failed beside the calls: the next one finds out what that means.
-    fn doubt(self: &Arc<Self>, error: Error) {
-        let mut state = self.state();
-        state.doubt = Some(error);
-        self.enqueue(state, Call::Sync);
     }
 
     fn start(&self, lane: Lane, task: impl Future<Output = ()> + Send + 'static) {

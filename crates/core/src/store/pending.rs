@@ -123,10 +123,11 @@ impl Unsynced {
     }
 
     /// They are on disk.
-    pub fn settle(self, pending: &mut Pending) {
-        for (sequence, write) in self.writes {
+    pub fn settle(&mut self, pending: &mut Pending) {
+        for (sequence, write) in self.writes.drain(..) {
             pending.settle(sequence, &write);
         }
+        self.bytes = 0;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -190,7 +190,7 @@ async fn compact_if_worth_while(store: &Arc<Store>) {
         {
             let message = format!("the log could not be compacted: {error}");
             store.listeners.emit(&Event::warning("uncompacted", &store.path, message));
-            store.doubt(error.clone());
+            store.enqueue(store.state(), Call::Sync { doubt: Some(error.clone()) });
         }
     });
 }
@@ -209,70 +209,34 @@ async fn sync_soon(store: &Arc<Store>) {
         too_much
     };
     if too_much {
-        // Writes that come faster than they are synced wait for it.
-        return sync(store).await;
+        return sync(store, None).await;
     }
+    let later = store.clone();
     // The runtime is there: this runs on it.
-    let _ = runtime::spawn(sync_until_all_is(store.clone()));
+    let _ = runtime::spawn(async move {
+        tokio::time::sleep(SYNC_AFTER).await;
+        later.enqueue(later.state(), Call::Sync { doubt: None });
+    });
 }
 
-/// Syncs again and again, as long as there is something to be synced. Writes go on meanwhile: a slow disk is not theirs.
-async fn sync_until_all_is(store: Arc<Store>) {
-    let mut wait = SYNC_AFTER;
-    loop {
-        tokio::time::sleep(wait).await;
-        let begun = Instant::now();
-        let synced = sync_now(&store).await;
+async fn sync(store: &Arc<Store>, doubt: Option<Error>) {
+    let due = {
         let mut state = store.state();
-        if let Err(error) = synced {
-            // Letting go is for whoever works on the calls: nothing is under way then.
-            end(&mut state, &error);
-            return store.enqueue(state, Call::Sync);
-        }
-        if state.unsynced.is_empty() {
-            state.sync_is_due = false;
-            return;
-        }
-        drop(state);
-        wait = SYNC_AFTER.saturating_sub(begun.elapsed());
-    }
-}
-
-/// Syncs what was answered before.
-async fn sync_now(store: &Store) -> Result<()> {
-    let (answered, refused) = {
-        let mut state = store.state();
-        (std::mem::take(&mut state.unsynced), refusal(&state))
+        state.sync_is_due = false;
+        (doubt.is_some() || !state.unsynced.is_empty()) && refusal(&state).is_none()
     };
-    let backend = match store.backend() {
-        Ok(backend) if refused.is_none() => backend,
-        // One that has failed syncs nothing any more, and one that is closed has synced everything.
-        _ => return Ok(()),
+    let result = match store.backend() {
+        Ok(backend) if due => backend.sync().await,
+        _ => return,
     };
-    match backend.sync().await {
-        Ok(()) => {
-            answered.settle(&mut store.state().pending);
-            Ok(())
+    match result {
+        Ok(()) => store.state().settle_synced(),
+        Err(error) => {
+            // What was acknowledged stays in memory, and is read from there.
+            let first = doubt.filter(|_| error.code() == Code::Failed).unwrap_or(error);
+            end(&mut store.state(), &first);
+            let_go(store).await;
         }
-        Err(error) if error.code() == Code::Closed => Ok(()),
-        // What was acknowledged stays in memory, and is read from there.
-        Err(error) => Err(error),
-    }
-}
-
-/// The same as a call among others: one that fails is the end.
-async fn sync(store: &Arc<Store>) {
-    let synced = sync_now(store).await;
-    let ended = {
-        let mut state = store.state();
-        if let Err(error) = synced {
-            end(&mut state, &error);
-        }
-        state.doubt = None;
-        refusal(&state).is_some()
-    };
-    if ended {
-        let_go(store).await;
     }
 }
 
@@ -326,7 +290,7 @@ async fn save(store: &Arc<Store>, calls: Vec<SaveCall>) {
                     Meant::Nobody => state.objects.moved(environment, object, &summary),
                 }
                 if *synced {
-                    std::mem::take(&mut state.unsynced).settle(&mut state.pending);
+                    state.settle_synced();
                 }
             }
             (Err(_), Some(error)) if refusal(&state).is_none() => end(&mut state, error),
@@ -358,7 +322,7 @@ async fn one(store: &Arc<Store>, call: Call) {
                 reply(result);
             }
         }
-        Call::Sync => sync(store).await,
+        Call::Sync { doubt } => sync(store, doubt).await,
         Call::Turn(reply) => {
             let (over, dropped) = oneshot::channel();
             if reply.send(Turn { _over: over }).is_ok() {
