@@ -100,6 +100,26 @@ fn damage_in_two_frames_is_two_faults_each_as_long_as_its_frame_and_what_lies_be
 }
 
 #[test]
+fn an_old_frame_where_a_later_one_stood_is_damage_and_nothing_in_it_counts() {
+    let (fs, folder) = disk();
+    let (log, _) = Log::open(folder, SALT).unwrap();
+    let mut ends = vec![];
+    for value in [b"1", b"2", b"3"] {
+        log.commit(&[Change::Put { key: b"a", label: b"", flags: 0, value }]).unwrap();
+        ends.push(crate::common::end_of(&log));
+    }
+    log.close().unwrap();
+    let mut bytes = fs.cached(LOG).unwrap();
+    // The first commit stands where the second was.
+    bytes.copy_within(116..ends[0], ends[0]);
+    let (verified, seen, ..) = examine(&bytes);
+    let faults: Vec<_> = verified.faults.iter().map(|fault| (fault.offset, fault.length)).collect();
+    assert_eq!(faults, [(ends[0] as u64, Some((ends[1] - ends[0]) as u64))]);
+    assert_eq!((verified.frames, verified.checked), (4, 2));
+    assert_eq!(seen[&b"a"[..]].2, b"3");
+}
+
+#[test]
 fn zeroed_sectors_are_found_and_the_frames_around_them_saved() {
     let (bytes, frames, state) = healthy();
     for sector in [16, 64] {
