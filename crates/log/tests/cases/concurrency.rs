@@ -1,6 +1,7 @@
 //! Threads that share a log: reads wait for nobody, commits for each other.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -8,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use auth_log::fs::{Dir, File, Stat};
-use auth_log::{Attempt, Holder, Log, try_lock};
+use auth_log::{Attempt, Holder, Log, Reader, try_lock, verify};
 
-use crate::common::{SALT, disk, put};
+use crate::common::{SALT, disk, end_of, put};
 
 /// A disk whose syncs, once it is armed, say that they began and end only when they are told to.
 struct Slow<T: ?Sized> {
@@ -24,6 +25,8 @@ struct Gate {
     may_end: Mutex<Receiver<()>>,
     /// What others do right after a file was opened.
     meanwhile: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    /// Reads as zeros once: its owner is just writing it.
+    late: Mutex<Option<Range<usize>>>,
 }
 
 impl Gate {
@@ -92,7 +95,13 @@ impl File for Slow<dyn File> {
         self.inner.stat()
     }
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(buffer, offset)
+        let read = self.inner.read_at(buffer, offset)?;
+        let from = usize::try_from(offset).unwrap();
+        let here = |late: &mut Range<usize>| from < late.end && late.start < from + read;
+        if let Some(late) = self.gate.late.lock().unwrap().take_if(here) {
+            buffer[late.start.saturating_sub(from)..(late.end - from).min(read)].fill(0);
+        }
+        Ok(read)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.inner.write_at(bytes, offset)
@@ -125,6 +134,7 @@ fn slow(inner: Arc<dyn Dir>) -> Parts {
         began: began.into(),
         may_end: may_end.into(),
         meanwhile: Mutex::default(),
+        late: Mutex::default(),
     };
     let gate = Arc::new(gate);
     (Arc::new(Slow { inner, gate: Arc::clone(&gate) }), gate, has_begun, let_end)
@@ -148,6 +158,22 @@ fn a_get_does_not_wait_for_a_sync_and_does_not_see_what_it_has_not_synced() {
         commit.join().unwrap().unwrap();
         assert_eq!(log.get(b"b").unwrap().unwrap().bytes, b"new");
     });
+}
+
+#[test]
+fn a_frame_that_its_owner_is_just_writing_is_no_damage_to_who_reads_beside_it() {
+    let (slow, gate, ..) = slow(disk().1);
+    let (log, _) = Log::open(Arc::clone(&slow), SALT).unwrap();
+    log.commit(&[put(b"a", b"1")]).unwrap();
+    let late = end_of(&log)..end_of(&log) + 20;
+    log.commit(&[put(b"b", b"2")]).unwrap();
+    // It says that what is before it was on disk.
+    log.commit(&[put(b"c", b"3")]).unwrap();
+    *gate.late.lock().unwrap() = Some(late.clone());
+    assert_eq!(verify(&*slow, &mut |_| ()).unwrap().faults, []);
+    assert_eq!(*gate.late.lock().unwrap(), None);
+    *gate.late.lock().unwrap() = Some(late);
+    assert_eq!(Reader::open(&*slow).unwrap().unwrap().len(), 3);
 }
 
 #[test]

@@ -372,3 +372,34 @@ fn get_checks_the_record_that_it_reads() {
     fs.install(LOG, &bytes[..record + 5]).unwrap();
     assert!(matches!(log.get(b"a"), Err(Error::Corrupt { .. })), "a file that was cut");
 }
+
+#[test]
+fn a_later_frame_is_found_wherever_it_begins() {
+    /// A log of three commits, the second with so large a value; where the second begins, and the third.
+    fn log_with(value: usize) -> (Vec<u8>, usize, usize) {
+        let (fs, folder) = disk();
+        let (log, _) = Log::open(folder, SALT).unwrap();
+        let put = |value: &[u8]| {
+            log.commit(&[Change::Put { key: b"a", label: b"", flags: 0, value }]).unwrap();
+            end_of(&log)
+        };
+        let (second, third) = (put(b"1"), put(&vec![7; value]));
+        put(b"3");
+        (fs.cached(LOG).unwrap(), second, third)
+    }
+    let (_, second, third) = log_with(1 << 20);
+    let overhead = third - second - (1 << 20);
+    // So much is looked at once: its end, and that of the next one.
+    let ends = [1 << 20, 2 << 20];
+    for distance in ends.into_iter().flat_map(|end| end - 16..end + 16) {
+        let (mut bytes, second, third) = log_with(distance - overhead);
+        assert_eq!(third - second, distance);
+        bytes[second] ^= 1;
+        let (fs, folder) = disk();
+        fs.install(LOG, &bytes).unwrap();
+        match Log::open(folder, SALT) {
+            Err(Error::Corrupt { offset, .. }) => assert_eq!(offset, second as u64),
+            _ => panic!("{distance} bytes of an acknowledged commit are taken for a tail"),
+        }
+    }
+}
