@@ -100,6 +100,23 @@ fn damage_in_two_frames_is_two_faults_each_as_long_as_its_frame_and_what_lies_be
 }
 
 #[test]
+fn a_whole_frame_with_a_damaged_record_is_a_fault_and_the_others_in_it_are_saved() {
+    let (mut bytes, frames, state) = healthy();
+    let (start, end) = (frames[2], frames[3] - 4);
+    let last = bytes[..end].iter().rposition(|byte| *byte == 0x96).unwrap();
+    bytes[last] ^= 1;
+    let checksum = crc32fast::hash(&bytes[start..end]).to_le_bytes();
+    bytes[end..end + 4].copy_from_slice(&checksum);
+    let (verified, seen, salvaged, saved) = examine(&bytes);
+    let faults: Vec<_> = verified.faults.iter().map(|fault| (fault.offset, fault.length)).collect();
+    assert_eq!(faults, [(start as u64, Some((end + 4 - start) as u64))]);
+    assert_eq!((verified.frames, verified.checked), (6, 7));
+    assert!(!seen.contains_key(&b"a"[..]) && saved.get(&b"a"[..]) == state.get(&b"a"[..]));
+    assert!(!saved.contains_key(&b"b"[..]));
+    assert_eq!((salvaged.records, salvaged.lost.len()), (5, 1));
+}
+
+#[test]
 fn an_old_frame_where_a_later_one_stood_is_damage_and_nothing_in_it_counts() {
     let (fs, folder) = disk();
     let (log, _) = Log::open(folder, SALT).unwrap();
@@ -144,8 +161,10 @@ fn zeroed_sectors_are_found_and_the_frames_around_them_saved() {
 
 #[test]
 fn a_file_without_anything_sound_has_a_fault_and_nothing_to_save() {
-    for bytes in [vec![], vec![7; 40], vec![7; 5000], vec![0; 5000]] {
+    for bytes in [vec![], vec![7; 40], vec![7; 64], vec![7; 65], vec![7; 5000], vec![0; 5000]] {
         let (verified, seen, salvaged, saved) = examine(&bytes);
+        // The header, and what is behind it.
+        assert_eq!(verified.faults.len(), 1 + usize::from(bytes.len() > 64));
         assert!(verified.faults[0].offset == 0 && seen.is_empty() && saved.is_empty());
         assert_eq!((salvaged.records, salvaged.lost.is_empty()), (0, false));
     }
