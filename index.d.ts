@@ -474,7 +474,9 @@ export interface MigrateResult {
 /**
  * Moves an account, creds and every key. A folder `to` is whole and on disk when it resolves; until then it does not
  * open (`ERR_AUTH_INCOMPLETE`), and running the migration again starts over. Elsewhere the credentials are saved last.
- * Between folders every file is the same byte for byte; stop the bot that uses `from` first.
+ * Between folders every file is the same byte for byte; stop the bot that uses `from` first. One account is moved into a
+ * handle at a time: a second migration is `ERR_AUTH_LOCKED`.
+ * @throws AuthStateError what the store of somebody else threw is its `cause`; a `code` of `AuthStateErrorCode` is kept
  */
 export function migrateAuthState(options: MigrateOptions): Promise<MigrateResult>
 
@@ -590,7 +592,7 @@ export type AuthStateErrorCode =
   | 'ERR_AUTH_INVALID_ARG'
   /** Stored data is damaged; nothing was touched. */
   | 'ERR_AUTH_CORRUPT'
-  /** Another process, or another copy of this package, holds the store: `pid`, `host`. */
+  /** Another process, or another copy of this package, holds the store (`pid`, `host`), or another migration writes to the same handle. */
   | 'ERR_AUTH_LOCKED'
   /** The path, or a part of it, is not a directory. */
   | 'ERR_AUTH_NOT_A_DIRECTORY'

@@ -22,6 +22,25 @@ function invalidArg(message, cause) {
   })
 }
 
+/** What somebody else's code threw, as an error of ours, as that of a custom backend: a code of ours is kept. */
+function foreignError(what, cause) {
+  if (cause instanceof AuthStateError) return cause
+  const { code, message } = readForeign(what, cause)
+  if (code === 'ERR_AUTH_INVALID_ARG') return cause instanceof TypeError ? cause : invalidArg(message, cause)
+  const type = code === 'ERR_AUTH_CORRUPT' ? AuthFileCorruptError : AuthStateError
+  return new type(message, { code, cause })
+}
+
+function readForeign(what, thrown) {
+  try {
+    const own = typeof thrown?.code === 'string' && thrown.code.startsWith('ERR_AUTH_')
+    if (own) return { code: thrown.code, message: String(thrown.message) }
+    return { code: 'ERR_AUTH_IO', message: `${what} failed: ${thrown?.message ?? thrown}` }
+  } catch {
+    return { code: 'ERR_AUTH_IO', message: `${what} failed, and what it threw cannot be read` }
+  }
+}
+
 /** What custom backends threw, by number, as long as Rust speaks of it. */
 const thrown = new Map()
 
@@ -53,4 +72,4 @@ function causeOf(text, cause, errno) {
   return Object.assign(new Error(cause), errno == null ? {} : { code: errno })
 }
 
-module.exports = { AuthStateError, AuthFileCorruptError, invalidArg, thrown, toError, unwrap }
+module.exports = { AuthStateError, AuthFileCorruptError, foreignError, invalidArg, thrown, toError, unwrap }

@@ -65,7 +65,7 @@ const known = new WeakMap()
  * first, and it is looked whether its folder is still there.
  */
 async function accountOf(folderOrHandle) {
-  const account = known.get(folderOrHandle)
+  const account = handleBehind(folderOrHandle)
   if (account === undefined) return { path: resolve(checkFolder(folderOrHandle, 'the account')) }
   if (account.path === undefined) throw invalidArg('a custom backend has no folder: what is done to its account is done where it is stored')
   account.listener.unwrap(await native.settleAccount(account.handle))
@@ -105,9 +105,9 @@ function makeHandle(handle, share, proto, listener, place) {
   return opened
 }
 
-/** What is known of a handle, or of its `state`. */
+/** What is known of a handle, or of its `state`; a copy of a handle, and what has its `state`, is that handle. */
 function handleBehind(handleOrState) {
-  return known.get(handleOrState)
+  return known.get(handleOrState) ?? known.get(handleOrState?.state)
 }
 
 module.exports = { accountOf, handleBehind, handleOf, useMultiFileAuthState, useNativeAuthState }

@@ -1,5 +1,6 @@
 'use strict'
 
+const { hostname } = require('node:os')
 const native = require('./native')
 const { AuthStateError, invalidArg, unwrap } = require('./errors')
 const { KNOWN_TYPES } = require('./keys')
@@ -40,7 +41,7 @@ async function migrateAuthState(options) {
     const between = { ...rustOptions(checked, source), control }
     const result = await (source.path !== undefined && target.path !== undefined
       ? fromFolderToFolder(source, target, between)
-      : copy(source, target, { ...between, checked, tell: onProgress ?? (() => {}) }))
+      : alone(target, () => copy(source, target, { ...between, checked, tell: onProgress ?? (() => {}) })))
     log(logger, result)
     return result
   } catch (error) {
@@ -62,6 +63,26 @@ async function fromFolderToFolder(source, target, { options, control }) {
   return resultOf({ ...moved, warnings: moved.warnings.map(withoutNulls) })
 }
 
+/** What an account is being moved into. */
+const taking = new WeakSet()
+
+/** Does `work` while nobody else moves an account there: its clearing would come after this one's comparison. */
+async function alone({ taker }, work) {
+  if (taker === undefined) return work()
+  if (taking.has(taker)) throw beingMoved()
+  taking.add(taker)
+  try {
+    return await work()
+  } finally {
+    taking.delete(taker)
+  }
+}
+
+function beingMoved() {
+  const message = 'another account is just being moved into the target, and nothing was written: wait for that migration, or choose another one'
+  return new AuthStateError(message, { code: 'ERR_AUTH_LOCKED', pid: process.pid, host: hostname() })
+}
+
 /** Where one end is JavaScript's: keys in batches, every value read back and compared, the credentials last. */
 async function copy(source, target, { options, control, checked, tell }) {
   const from = await source.open(options, control)
@@ -76,6 +97,8 @@ async function copyOpened(source, from, target, { options, checked: { signal, ve
   const begun = performance.now()
   const moved = { counts: {}, bytes: 0, warnings: [] }
   const unknown = new Set()
+  // Before anything of the target's is touched.
+  unwrap(await native.judgeCreds(from.creds))
   await target.begin({ creds: from.creds, from: source.path, format: targetFormat ?? (from.format === 'native' ? 'multi-file' : 'native') })
   const progress = { phase: 'copy', done: 0, total: from.total, bytes: 0 }
   const step = (phase, batch) => {

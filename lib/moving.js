@@ -6,7 +6,7 @@ const { resolve } = require('node:path')
 const native = require('./native')
 const { appStateSyncKey } = require('./app-state-sync-key')
 const { identityOf } = require('./creds')
-const { AuthFileCorruptError, AuthStateError, invalidArg, unwrap } = require('./errors')
+const { AuthFileCorruptError, AuthStateError, foreignError, invalidArg, unwrap } = require('./errors')
 const { handleBehind } = require('./handle')
 const { parse, stringify } = require('./json')
 const { KNOWN_TYPES, joined, put, readTexts } = require('./keys')
@@ -71,7 +71,7 @@ function listedSource({ creds, keys }, account) {
       async function* batches() {
         let batch = emptyBatch()
         for (const type of KNOWN_TYPES) {
-          for await (const { id, value } of await keys.list(type)) {
+          for await (const { id, value } of listed(keys, type)) {
             add(batch, type, id, value)
             if (batch.ids.length < BATCH) continue
             yield batch
@@ -82,6 +82,14 @@ function listedSource({ creds, keys }, account) {
       }
       return { creds: stringify(creds, 'creds of the source'), format: account?.format ?? 'other', total: 0, batches, end: async () => [] }
     }
+  }
+}
+
+async function* listed(keys, type) {
+  try {
+    for await (const { id, value } of await keys.list(type)) yield { id: String(id), value }
+  } catch (error) {
+    throw foreignError(`list of the source (${type})`, error)
   }
 }
 
@@ -114,13 +122,13 @@ const emptyBatch = () => ({ types: [], ids: [], texts: [] })
 
 function add({ types, ids, texts }, type, id, value) {
   types.push(type)
-  ids.push(String(id))
+  ids.push(id)
   texts.push(stringify(value, `the ${type} ${id} of the source`))
 }
 
 /**
  * Where an account goes: `begin`, `put` batches (gives warnings), `finish`, `compare` batches, `publish` the
- * credentials, or `abandon`. `path`: a folder that is made.
+ * credentials, or `abandon`. `path`: a folder that is made; else `taker`, the object that takes one account at a time.
  */
 function targetOf(to) {
   if (typeof to === 'string') return folderTarget(resolve(checkFolder(to, "option 'to'")))
@@ -172,6 +180,7 @@ function handleTarget({ handle, state, share, format, listener }) {
   let text
   return {
     format,
+    taker: share,
     async begin({ creds }) {
       text = creds
       if (isSomebodys(state.creds) || (await settled(native.hasCreds(handle)))) throw taken()
@@ -236,15 +245,24 @@ function handleTarget({ handle, state, share, format, listener }) {
 }
 
 /** Anything with Baileys' shape. */
-function foreignTarget({ state, saveCreds }) {
+function foreignTarget(to) {
+  const { state } = to
   let creds
   const skipped = new Set()
+  const call = async (name, object, ...args) => {
+    try {
+      return await object[name](...args)
+    } catch (error) {
+      throw foreignError(`${name} of the target`, error)
+    }
+  }
   return {
     format: 'other',
+    taker: state,
     async begin({ creds: text }) {
       creds = parse(text, false)
       if (isSomebodys(state.creds)) throw taken()
-      await ifPossible(() => state.keys.clear?.())
+      if (typeof state.keys.clear === 'function') await ifPossible(() => call('clear', state.keys))
     },
     async put({ types, ids, texts }) {
       const data = {}
@@ -259,14 +277,15 @@ function foreignTarget({ state, saveCreds }) {
         if (!Object.hasOwn(data, type)) put(data, type, {})
         put(data[type], ids[i], value)
       }
-      await state.keys.set(data)
+      await call('set', state.keys, data)
       return warnings
     },
     async finish() {},
     async compare({ types, ids, texts }) {
       if (typeof state.keys.get !== 'function') throw invalidArg("the keys of option 'to' have no get: use verify: false")
       for (const [type, places] of byType(types)) {
-        const got = await state.keys.get(type, places.map(i => ids[i]))
+        const got = await call('get', state.keys, type, places.map(i => ids[i]))
+        if (typeof got !== 'object' || got === null) throw corrupt(`get of the target must give an object (${type}), and gave ${got === null ? 'null' : typeof got}`, { type })
         for (const i of places) {
           if (skipped.has(`${type} ${ids[i]}`)) continue
           const value = Object.hasOwn(got, ids[i]) ? got[ids[i]] : null
@@ -277,7 +296,7 @@ function foreignTarget({ state, saveCreds }) {
     async publish() {
       if (isSomebodys(state.creds)) throw taken()
       replace(state.creds, creds)
-      await saveCreds()
+      await call('saveCreds', to)
     },
     async abandon() {}
   }
@@ -337,9 +356,11 @@ function wouldMerge(names) {
 }
 
 function differs(type, id) {
-  return new AuthFileCorruptError(`the copy differs from its source (${type} ${id}), or that was written meanwhile: its credentials were not saved, run the migration again`, {
-    code: 'ERR_AUTH_CORRUPT', type, id
-  })
+  return corrupt(`the copy differs from its source (${type} ${id}), or that was written meanwhile: its credentials were not saved, run the migration again`, { type, id })
+}
+
+function corrupt(message, key) {
+  return new AuthFileCorruptError(message, { code: 'ERR_AUTH_CORRUPT', ...key })
 }
 
 module.exports = { sourceOf, targetOf }

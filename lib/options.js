@@ -42,7 +42,7 @@ const MIGRATE = {
   retireSource: ANY_BOOLEAN,
   onProgress: COMMON.onFatal,
   signal: {
-    is: value => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function',
+    is: value => typeof value?.aborted === 'boolean' && ['addEventListener', 'removeEventListener'].every(name => typeof value[name] === 'function'),
     shape: 'an AbortSignal'
   },
   logger: COMMON.logger,
@@ -94,8 +94,14 @@ function checkValues(from) {
 }
 
 function checkFolder(folder, what = 'folder') {
-  if (!isFolder(folder)) throw invalidArg(`${what} must be ${FOLDER.shape}, and is ${typeof folder === 'string' ? 'empty' : String(folder)}`)
+  if (!isFolder(folder)) throw invalidArg(`${what} must be ${FOLDER.shape}, and is ${shownAs(folder)}`)
   return folder
+}
+
+/** Of an object no more than that: it may have no text, or secrets in it. */
+function shownAs(value) {
+  if (typeof value === 'string') return value === '' ? 'empty' : 'one with a NUL character in it'
+  return Object(value) === value ? `of the type ${typeof value}` : String(value)
 }
 
 module.exports = { CUSTOM, DELETE, MULTI_FILE, NATIVE, MIGRATE, checkFolder, checkOptions, checkValues, isPlain }

@@ -297,6 +297,15 @@ pub fn write_folder<'env>(
     })
 }
 
+/// Whether these are credentials that an account can be opened with.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answer: `CORRUPT`.
+#[napi(catch_unwind)]
+pub fn judge_creds<'env>(env: &'env Env, text: String) -> Result<Object<'env>> {
+    promised(env, async move { source_creds(text).map(drop) })
+}
+
 fn source_creds(text: String) -> CoreResult<Creds> {
     Creds::judge(text.into_bytes()).map_err(|fault| {
         let advice = "JSON text of them is read with JSON.parse(text, BufferJSON.reviver)";
