@@ -194,7 +194,7 @@ export type AuthStateEvent = { path: string; message: string } & (
   | { event: 'opened'; durationMs: number }
   /**
    * info: no account was stored here, so a new identity was made. Is it the right path? warn: nor in the folder of
-   * `migrateFrom`, which may be misspelt.
+   * `migrateFrom`, which may be misspelt; or the account there was moved before, and where it went did not last.
    */
   | { event: 'created' }
   /** warn: a new identity was made though keys lie there; native sets them aside at the first write. One an account. */
@@ -290,9 +290,9 @@ export interface MultiFileAuthStateOptions extends AuthStateOptions {}
 export interface NativeAuthStateOptions extends AuthStateOptions {
   /**
    * When a `set` resolves, and what it survives then.
-   * - `'interval'` (default): handed to the operating system. It survives any end of the process, `kill -9` too. It
-   *   is synced within 100 ms, so that a power cut takes at most that from the sessions (Signal mends them), and
-   *   never an identity: `saveCreds` is on disk when it resolves, and everything set before it too.
+   * - `'interval'` (default): handed to the operating system. It survives any end of the process, `kill -9` too. A
+   *   sync begins within 80 ms, so that a power cut takes at most that, and what the sync lasts, from the sessions (Signal
+   *   mends them), and never an identity: `saveCreds` is on disk when it resolves, and everything set before it too.
    * - `'sync'`: on disk. A power cut loses nothing that was acknowledged.
    */
   durability?: 'interval' | 'sync'
@@ -306,7 +306,7 @@ export interface NativeAuthStateOptions extends AuthStateOptions {
   /**
    * The folder where the account was before. Where none is stored yet, it is moved here (`migrateAuthState`), and that
    * folder renamed to `<migrateFrom>.migrated` (a mount point cannot be: it gets a file `.migrated`, and is not moved again
-   * either). Where it was moved before and is still there, a warning (`leftover`); was
+   * either, until that is removed). Where it was moved before and is still there, a warning (`leftover`); was
    * it used since, `ERR_AUTH_DIVERGED`. A folder that is gone is fine: leave the option in. So is a misspelt one: with no
    * account in either folder a new identity is made, with a warning (`created`); hand in `create: false` to have an error.
    */
@@ -429,7 +429,10 @@ export interface MigrateOptions {
   targetFormat?: AuthStateFormat
   /** What `from` is read as, where it holds both a log and key files because another helper ran on it. */
   sourceFormat?: AuthStateFormat
-  /** Rename `from` to `<from>.migrated` (or `-2`, ...) afterwards, so that old code cannot go on with it (default `false`). */
+  /**
+   * Rename `from` to `<from>.migrated` (or `-2`, ...) afterwards, so that old code cannot go on with it (default `false`).
+   * A folder that cannot be renamed (a mount point) gets a file `.migrated`, and there is a warning.
+   */
   retireSource?: boolean
   /** Hears of the progress, some times a second. */
   onProgress?: (progress: MigrateProgress) => void
@@ -592,7 +595,7 @@ export type AuthStateErrorCode =
   | 'ERR_AUTH_INVALID_ARG'
   /** Stored data is damaged; nothing was touched. */
   | 'ERR_AUTH_CORRUPT'
-  /** Another process, or another copy of this package, holds the store (`pid`, `host`), or another migration writes to the same handle. */
+  /** Another process, or copy of this package, holds the store (`pid`, `host`); or a migration into this handle is under way. */
   | 'ERR_AUTH_LOCKED'
   /** The path, or a part of it, is not a directory. */
   | 'ERR_AUTH_NOT_A_DIRECTORY'

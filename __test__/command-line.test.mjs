@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
-import { useNativeAuthState } from '../index.js'
+import { useMultiFileAuthState, useNativeAuthState } from '../index.js'
 import { assertSameFolder, makeAccountFolder, readFolder, tempFolder } from './support/accounts.mjs'
 
 const script = new URL('../bin/baileys-native-auth.mjs', import.meta.url).pathname
@@ -126,6 +126,15 @@ test('migrate --each moves every account, skips finished ones, and lists at the 
   assert.match(many, /4 accounts/)
   assert.match(many, /^torn +\+4915012345678 +native +\d+ +\d+ KB +\d+ s ago +paired$/m)
   for (const line of many.split('\n').slice(1)) assert.ok(line.length <= 80, `80 columns: ${line}`)
+})
+
+test('migrate --each tells of a source that somebody has open', async t => {
+  const base = workplace(t, 'bots/a')
+  const bot = await useMultiFileAuthState(join(base, 'bots/a'))
+  const { status, stdout } = cli(base, 'migrate', '--each', 'bots', 'native')
+  await bot.close()
+  assert.equal(status, 0)
+  assert.match(stdout, /^moved: bots\/a\n {2}note: .* is in use by process/m)
 })
 
 test('migrate --each --retire can be run again: a retired folder is no account any more', t => {
@@ -254,6 +263,10 @@ test('--skip-corrupt and --target-format do what migrateAuthState does', t => {
   assert.match(stdout, /^note: session torn\.0: /m)
   assert.equal(cli(base, 'migrate', 'auth', 'copy', '--target-format', 'multi-file').status, 0)
   assertSameFolder(join(base, 'copy'), account.folder)
+  const each = cli(base, 'migrate', '--each', '.', '../each-' + base.split('/').at(-1), '--skip-corrupt')
+  t.after(() => rmSync(join(base, '../each-' + base.split('/').at(-1)), { recursive: true, force: true }))
+  assert.match(each.stdout, /^moved: torn\n {2}note: session torn\.0: .*left out.*$/m)
+  assert.doesNotMatch(each.stdout, /^moved: auth$/m)
   const folders = cli(base, 'migrate', '--each', '.', '../other-' + base.split('/').at(-1), '--skip-corrupt', '--json')
   t.after(() => rmSync(join(base, '../other-' + base.split('/').at(-1)), { recursive: true, force: true }))
   const torn = folders.json().find(row => row.from.endsWith('/torn'))

@@ -284,10 +284,15 @@ test('a source that cannot be renamed (a mount point): after a logout it is not 
   const id = creds.registrationId
   const [first, second, third, fourth, fifth, rolledBack, dots, moved, left] = seen
   assert.deepEqual([first.id, second.id, rolledBack.id, moved.id], [id, id, id, id])
-  assert.match(first.events[0], /^migrated: .*could not be renamed/)
+  assert.match(first.events[0], /^migrated: .*could not be renamed .*is marked as moved instead \(\.migrated\).*move it away/)
   assert.match(second.events[0], /^leftover: .*still there, as it was then/)
   assert.match(third.events[0], /^leftover: .*was moved before, and is stored no more/)
-  assert.ok(third.events.some(event => event.startsWith('created: ')))
+  // The mark is named, and what it takes to move the account again; nor is it said that the source holds none.
+  const mark = path.join(from, '.migrated')
+  const told = third.events.find(event => event.startsWith('created: '))
+  assert.match(told, /was moved before.*has to last.*on a volume.*remove the mark/)
+  assert.doesNotMatch(told, /nor in/)
+  for (const text of [told, third.events[0]]) assert.ok(text.includes(mark), text)
   assert.notEqual(third.id, id)
   assert.equal(fourth.id, third.id)
   assert.notEqual(fifth.id, id)

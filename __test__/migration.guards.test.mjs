@@ -30,6 +30,7 @@ test('an account without identity keys is CORRUPT to every target, and empties n
 const disguises = {
   'a copy of it': handle => ({ ...handle }),
   'its state with a saveCreds of somebody': ({ state, saveCreds }) => ({ state, saveCreds: async () => saveCreds() }),
+  'its credentials and its keys': ({ state: { creds, keys }, saveCreds }) => ({ state: { creds, keys }, saveCreds }),
 }
 
 for (const store of stores) {

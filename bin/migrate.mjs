@@ -41,7 +41,7 @@ function describe({ counts, bytes, durationMs, warnings, retired, verified, from
   say(`${from.format} ${from.path}`)
   say(`  -> ${to.format} ${to.path}`)
   if (retired != null) say(`The old folder is now ${retired}.`)
-  else say('The old folder is as it was. Never run both: rename it, for old code.')
+  else say('The old folder is where it was. Never run both: rename it, for old code.')
 }
 
 function describeWarning({ path, type, id, field, message }) {
@@ -73,6 +73,11 @@ async function migrateEach(parent, target, options, json) {
   shown.end()
   if (json) printJson(results)
   else {
+    for (const { from, moved: { warnings } } of moved) {
+      if (warnings.length === 0) continue
+      say(`moved: ${relative('.', from)}`)
+      for (const warning of warnings) say(`  note: ${describeWarning(warning)}`)
+    }
     for (const { from, failed: error } of failed) say(`failed: ${relative('.', from)}: ${error.code}: ${error.message}`)
     const parts = [`${plural(moved.length, 'account')} moved`, `${skipped.length} there already`, `${failed.length} failed`]
     say(`${parts.join(', ')}, in ${duration(performance.now() - start)}`)

@@ -1,6 +1,6 @@
 'use strict'
 
-const { resolve } = require('node:path')
+const { join, resolve } = require('node:path')
 const native = require('./native')
 const { adopt } = require('./adopt')
 const { initAuthCreds, sharedCreds } = require('./creds')
@@ -25,18 +25,19 @@ async function open(folder, options, isNative) {
   const opening = { native: isNative, create, lock, sync: durability === 'sync', lockTimeoutMs }
   const listener = new Listener(options, path)
   const source = migrateFrom === undefined ? undefined : resolve(migrateFrom)
+  let movedBefore = false
   const opened = async () => {
-    if (source !== undefined) await adopt(source, path, lockTimeoutMs, listener)
+    if (source !== undefined) movedBefore = await adopt(source, path, lockTimeoutMs, listener)
     return native.openAccount(environment, listener.number, path, opening)
   }
-  return handleOf(opened(), listener, proto, { path, format: isNative ? 'native' : 'multi-file', source })
+  return handleOf(opened(), listener, proto, { path, format: isNative ? 'native' : 'multi-file', created: () => created(source, movedBefore) })
 }
 
 /**
- * The handle of what is being opened. `place` is where that is stored: its format, its path where it has one, and the
- * folder that `migrateFrom` names.
+ * The handle of what is being opened. `place` is where that is stored: its format, its path where it has one, and what is
+ * told when a new identity is made there.
  */
-async function handleOf(opening, listener, proto, { source, ...place }) {
+async function handleOf(opening, listener, proto, { created: told = created, ...place }) {
   const begun = performance.now()
   const opened = listener.unwrap(await opening)
   listener.opened()
@@ -44,15 +45,22 @@ async function handleOf(opening, listener, proto, { source, ...place }) {
   listener.tell({ event: 'opened', level: 'info', message: `opened in ${durationMs} ms`, durationMs })
   const share = sharedCreds(opened.object, () => {
     if (opened.creds != null) return parse(opened.creds, false)
-    listener.tell({ event: 'created', ...created(source) })
+    listener.tell({ event: 'created', ...told() })
     return initAuthCreds()
   })
   return makeHandle(opened.handle, share, proto, listener, place)
 }
 
-/** A `migrateFrom` that leads to no account may be misspelt: then this is a second identity, and nobody wanted it. */
-function created(source) {
+/**
+ * A `migrateFrom` that leads to no account may be misspelt, and a folder to which one was moved before may not have lasted:
+ * then this is a second identity, and nobody wanted it.
+ */
+function created(source, movedBefore) {
   if (source === undefined) return { level: 'info', message: 'no account was stored here: a new identity was made' }
+  if (movedBefore) {
+    const message = `no account is stored here any more. The one in ${source} was moved before, as its mark says (${join(source, '.migrated')}), so it is not moved again, and a new identity was made. If that was no logout, do not pair this one: this folder has to last (in a container, on a volume). To move the account again, remove the mark, and begin with an empty folder`
+    return { level: 'warn', message }
+  }
   const message = `no account was stored here, nor in ${source}, which migrateFrom names: nothing was moved, and a new identity was made. If the account is somewhere else, do not pair this one: correct the path, and begin with an empty folder`
   return { level: 'warn', message }
 }
@@ -100,14 +108,15 @@ function makeHandle(handle, share, proto, listener, place) {
 
   const opened = { state, connectOptions: { auth: state }, saveCreds, close, [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]: close }
   const account = { ...place, state, share, handle, listener }
-  known.set(opened, account)
-  known.set(state, account)
+  for (const object of [opened, state, state.keys]) known.set(object, account)
   return opened
 }
 
-/** What is known of a handle, or of its `state`; a copy of a handle, and what has its `state`, is that handle. */
+/** What is known of a handle, or of its `state`. A copy of either is that handle too; what has keys of its own is not. */
 function handleBehind(handleOrState) {
-  return known.get(handleOrState) ?? known.get(handleOrState?.state)
+  const state = handleOrState?.state ?? handleOrState
+  const account = known.get(handleOrState) ?? known.get(state) ?? known.get(state?.keys)
+  return account === undefined || account.state.creds === state.creds ? account : undefined
 }
 
 module.exports = { accountOf, handleBehind, handleOf, useMultiFileAuthState, useNativeAuthState }
