@@ -262,7 +262,6 @@ impl Survey {
             let claim = frame::claim(rest.get(found..).unwrap_or_default());
             match claim {
                 Claim::Sound(change, length) => {
-                    self.checked += 1;
                     let place = Place { offset: start.saturating_add(offset(at)), length };
                     self.index.apply(&change, place);
                     at += length;

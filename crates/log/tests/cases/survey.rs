@@ -116,6 +116,75 @@ fn a_whole_frame_with_a_damaged_record_is_a_fault_and_the_others_in_it_are_saved
     assert_eq!((salvaged.records, salvaged.lost.len()), (5, 1));
 }
 
+/// The bytes of a record, as they stand in a log.
+fn record_bytes(key: &[u8]) -> Vec<u8> {
+    let (fs, folder) = disk();
+    let (log, _) = Log::open(folder, SALT).unwrap();
+    log.commit(&[Change::Put { key, label: b"", flags: 0, value: b"no key" }]).unwrap();
+    fs.cached(LOG).unwrap()[116 + 48..crate::common::end_of(&log) - 4].to_vec()
+}
+
+#[test]
+fn what_looks_like_a_record_inside_a_damaged_value_is_none() {
+    let inner = record_bytes(b"inner");
+    // Behind the damaged record stand another one, a frame, and the end.
+    for commits in [&[&["outer", "other"][..]][..], &[&["outer"], &["other"]], &[&["other"], &["outer"]]] {
+        let (fs, folder) = disk();
+        let (log, _) = Log::open(folder, SALT).unwrap();
+        for keys in commits {
+            let put =
+                |key: &&'static str| Change::Put { key: key.as_bytes(), label: b"", flags: 0, value: &inner };
+            log.commit(&keys.iter().map(put).collect::<Vec<_>>()).unwrap();
+        }
+        log.close().unwrap();
+        let mut bytes = fs.cached(LOG).unwrap();
+        // The key's name and so its checksum are wrong, and its frame's checksum, and that of every frame behind it.
+        let outer = bytes.windows(5).position(|window| window == b"outer").unwrap();
+        bytes[outer] ^= 1;
+        let other = bytes.windows(5).position(|window| window == b"other").unwrap();
+        let end = bytes.len() - 52;
+        bytes[end - 1] ^= 1;
+        let (.., saved) = examine(&bytes);
+        assert_eq!(saved.keys().collect::<Vec<_>>(), [&b"other"[..]], "outer at {outer}, other at {other}");
+    }
+}
+
+#[test]
+fn a_log_without_its_header_is_saved_by_the_salt_that_most_of_its_frames_have() {
+    let log_of = |salt: [u8; 8], values: &[usize]| {
+        let (fs, folder) = disk();
+        let (log, _) = Log::open(folder, salt).unwrap();
+        for size in values {
+            log.commit(&[Change::Put { key: b"a", label: b"", flags: 0, value: &vec![7; *size] }]).unwrap();
+        }
+        (fs.cached(LOG).unwrap(), crate::common::end_of(&log))
+    };
+    // Around the end of what is looked at once.
+    let overhead = log_of(SALT, &[1 << 20]).1 - (1 << 20);
+    // The frame before it begins at 116, and the search goes on behind that byte.
+    let end = 117 + (1 << 20);
+    for next_frame in (end - 6..end + 6).chain([3 << 20]) {
+        let (mut bytes, size) = log_of(SALT, &[next_frame - overhead, 5]);
+        // The first frames are damaged, too: what is left begins here.
+        assert_eq!(&bytes[next_frame..next_frame + 4], b"BNAF");
+        bytes[10] ^= 1;
+        bytes[64 + 50] ^= 1;
+        bytes[next_frame - 1] ^= 1;
+        bytes.truncate(size);
+        let (.., saved) = examine(&bytes);
+        assert_eq!(saved[&b"a"[..]].2.len(), 5, "{next_frame}");
+    }
+    for (few, many) in [([1; 8], [2; 8]), ([2; 8], [1; 8])] {
+        let (stranger, _) = log_of(few, &[9]);
+        let (mut bytes, end) = log_of(many, &[1, 2, 3]);
+        bytes[10] ^= 1;
+        bytes.truncate(end);
+        bytes.extend(&stranger[64..]);
+        let (.., saved) = examine(&bytes);
+        assert_eq!(saved[&b"a"[..]].2.len(), 3);
+    }
+}
+
 #[test]
 fn an_old_frame_where_a_later_one_stood_is_damage_and_nothing_in_it_counts() {
     let (fs, folder) = disk();
