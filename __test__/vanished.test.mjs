@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { compactAuthState } from '../index.js'
 import { run, start, untilReleased } from './support/children.mjs'
 import { counted } from './support/counted.mjs'
 import { count } from './support/random.mjs'
@@ -326,5 +327,49 @@ describe('while nobody has it open', () => {
       await close()
     `, folder)
     assert.deepEqual(result, { got: { before: { n: 1 } }, warnings: [] })
+  })
+
+  const acts = {
+    'the sync that was still to come': () => sleep(300),
+    'its close': ({ close }) => close(),
+    'a compaction of it': ({ handle }) => compactAuthState(handle),
+  }
+  for (const [what, act] of Object.entries(acts)) {
+    test(`the lock is removed, another process takes the store over and writes: ${what} writes nothing there`, async t => {
+      const account = await opened(t, native)
+      await account.saveCreds()
+      const child = start(t, `
+        report('waits')
+        const { state: { keys }, close } = await auth.useNativeAuthState(folder, { create: false, lockTimeoutMs: 20_000 })
+        for (let n = 0; n < 20; n++) await keys.set({ 'lid-mapping': { [n]: 'x'.repeat(300) } })
+        report('has written')
+        ${untilReleased}
+        report(Object.values(await keys.get('lid-mapping', Array.from({ length: 20 }, (_, n) => String(n)))).filter(Boolean).length)
+        await close()
+      `, account.folder)
+      await child.reported(1)
+      await sleep(100)
+      await account.keys.set({ 'lid-mapping': { mine: '1' } })
+      fs.unlinkSync(path.join(account.folder, 'keys.lock'))
+      await child.reported(2)
+      const code = await act(account).then(() => 'done', error => error.code)
+      assert.equal(code, what.startsWith('the sync') ? 'done' : 'ERR_AUTH_FENCED')
+      child.release()
+      const { code: exit, stderr, reports } = await child.ended
+      assert.equal(exit, 0, stderr)
+      assert.equal(reports[2], 20)
+      const again = await opened(t, native, { folder: account.folder, create: false })
+      assert.equal((await collect(again.keys.listIds('lid-mapping'))).filter(id => id !== 'mine').length, 20)
+    })
+  }
+
+  test('everything but creds.json is unlinked, and the handle is closed: it is all there again', async t => {
+    const { folder, keys, saveCreds, close } = await opened(t, native)
+    await saveCreds()
+    await keys.set({ session: { a: { n: 1 } } })
+    for (const name of fs.readdirSync(folder).filter(name => name !== 'creds.json')) fs.unlinkSync(path.join(folder, name))
+    await close()
+    const again = await opened(t, native, { folder, create: false })
+    assert.deepEqual(await again.keys.get('session', ['a']), { a: { n: 1 } })
   })
 })

@@ -34,8 +34,6 @@ enum Of {
     /// A path: which store was opened there last. Its lock is held while it is found out which folder that is now, so
     /// that a path that hangs holds one thread, however often it is opened.
     Path(PathBuf),
-    /// A path with whose whole account something is done.
-    Care(PathBuf),
 }
 
 #[derive(Default)]
@@ -56,29 +54,17 @@ fn slot(of: Of) -> Slot {
     slots.slots.entry(of).or_default().clone()
 }
 
-/// Work on the whole accounts at some paths, one at a time each.
-pub struct Care {
-    _paths: Vec<tokio::sync::OwnedMutexGuard<Weak<Store>>>,
-}
-
-/// Waits until nothing else is done to the accounts at these paths, and until each can be reached. So a path that hangs
-/// holds one thread, however much is to be done there and however often it is opened.
+/// Waits until a path can be reached, one call at a time: one that hangs holds one thread, however much is to be done there
+/// and however often it is opened. Nothing is held when it resolves.
 ///
 /// # Errors
-/// When there are no threads to be had. What is wrong with a path is not looked at.
-pub async fn care(mut paths: Vec<PathBuf>) -> Result<Care> {
-    // In one order: two that wait for each other would wait for ever.
-    paths.sort();
-    paths.dedup();
-    let mut held = Vec::with_capacity(paths.len());
-    for path in paths {
-        held.push(slot(Of::Care(path.clone())).lock_owned().await);
-        let place = slot(Of::Path(path.clone()));
-        let last = place.lock().await;
-        let _turn = turn_of(&last).await;
-        run(Lane::Move, move || drop(Folder::open(&DiskFs, &path, &Listeners::default()))).await?;
-    }
-    Ok(Care { _paths: held })
+/// When there are no threads to be had. What is wrong with the path is not looked at.
+pub async fn reach(path: PathBuf) -> Result<()> {
+    let place = slot(Of::Path(path.clone()));
+    let last = place.lock().await;
+    let _turn = turn_of(&last).await;
+    // Not among the moves, which take their time: whoever has the account open waits meanwhile.
+    run(Lane::Open, move || drop(Folder::open(&DiskFs, &path, &Listeners::default()))).await
 }
 
 /// The turn of the store that is open at a path: one that hangs is not waited for by another thread.

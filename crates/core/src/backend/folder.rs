@@ -362,7 +362,15 @@ impl Backend for FolderBackend {
 
     fn compact(&self) -> Future<'_, Result<Compacted>> {
         let account = self.account.clone();
-        Box::pin(async { run(Lane::Compact, move || account.keys().compact()).await? })
+        Box::pin(async {
+            // Not where somebody else writes by now.
+            if let Err(error) = self.look().await
+                && error.is_final()
+            {
+                return Err(error);
+            }
+            run(Lane::Compact, move || account.keys().compact()).await?
+        })
     }
 
     fn delete(&self, keep: Option<PathBuf>) -> Future<'_, Result<()>> {

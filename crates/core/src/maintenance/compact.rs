@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{care_of, held};
+use super::{held, reach};
 use crate::backend::{Account, Durability, Format, Locking, lock_store};
 use crate::error::{Code, Result};
 use crate::folder::{Survey, no_account};
@@ -25,7 +25,7 @@ pub struct Compacted {
 /// As opening a native store; `Locked` when another process has it open (it compacts by itself); `Corrupt`, `Full`,
 /// `Io`: the old log stays.
 pub async fn compact(path: PathBuf) -> Result<Compacted> {
-    let _care = care_of(&[&path]).await?;
+    reach(&[&path]).await?;
     let folder = held(path).await?;
     while let Some(store) = registry::open_store(folder.id).await {
         match store.compact().await {

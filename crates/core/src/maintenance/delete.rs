@@ -7,7 +7,7 @@ use auth_log::format::LOCK;
 use auth_log::fs::{DiskFs, Fs};
 
 use super::backup::copy;
-use super::{care_of, held};
+use super::{held, reach};
 use crate::backend::{Format, KeyStore, Locking, judge_format, lock_store, offline_keys};
 use crate::error::{Code, Result};
 use crate::folder::{CREDS, Folder, MARKER, MOVED, Survey, no_account};
@@ -23,7 +23,7 @@ use crate::runtime::{Lane, run};
 /// folder that holds both), and nothing is removed then.
 pub async fn delete(path: PathBuf, keep: Option<PathBuf>) -> Result<()> {
     let paths: Vec<&Path> = keep.iter().map(PathBuf::as_path).chain([path.as_path()]).collect();
-    let _care = care_of(&paths).await?;
+    reach(&paths).await?;
     let folder = held(path).await?;
     let _closed = loop {
         match registry::open_or_closed(folder.id).await {

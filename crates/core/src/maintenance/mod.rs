@@ -16,7 +16,7 @@ use auth_log::fs::{DiskFs, Fs};
 use crate::error::Result;
 use crate::events::Listeners;
 use crate::folder::{Folder, no_account};
-use crate::registry::{self, Care};
+use crate::registry;
 use crate::runtime::{Lane, run};
 
 pub use backup::backup;
@@ -37,15 +37,19 @@ async fn held(path: PathBuf) -> Result<Arc<Folder>> {
     run(Lane::Move, move || existing(&DiskFs, &path)).await?
 }
 
-/// Does blocking work on the accounts at these paths, when nothing else is done to them.
+/// Does blocking work on the accounts at these paths, when each can be reached.
 pub(crate) async fn on_accounts<T: Send + 'static>(
     paths: &[&Path],
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let _care = care_of(paths).await?;
+    reach(paths).await?;
     run(Lane::Move, work).await?
 }
 
-pub(crate) async fn care_of(paths: &[&Path]) -> Result<Care> {
-    registry::care(paths.iter().map(|path| path.to_path_buf()).collect()).await
+/// Waits until each of these paths can be reached.
+pub(crate) async fn reach(paths: &[&Path]) -> Result<()> {
+    for path in paths {
+        registry::reach(path.to_path_buf()).await?;
+    }
+    Ok(())
 }

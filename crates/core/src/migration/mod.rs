@@ -25,8 +25,8 @@ use crate::error::{Code, Error, Result};
 use crate::events::Listeners;
 use crate::folder::{CREDS, Folder, MARKER, Survey, free_name};
 use crate::keys::{Key, known_type};
-use crate::maintenance::{care_of, existing, on_accounts};
-use crate::registry;
+use crate::maintenance::{existing, on_accounts, reach};
+use crate::registry::{self, Closed};
 use crate::runtime::{Lane, run};
 use crate::usable::Unusable;
 pub use control::{Control, Phase, Progress};
@@ -150,22 +150,24 @@ pub struct Report {
 /// `Incomplete` (of the source), `Aborted`, `Io`, `Full`. The target does not open then, or was not touched.
 pub async fn migrate(plan: Plan) -> Result<Report> {
     let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-    let _care = care_of(&[&plan.from, &plan.to]).await?;
-    check_closed(&fs, &plan).await?;
+    reach(&[&plan.from, &plan.to]).await?;
+    let _closed = check_closed(&fs, &plan).await?;
     run(Lane::Move, move || migrate_on(fs.as_ref(), &plan)).await?
 }
 
-/// A native store that this process has open is moved by its handle; no folder is renamed under a handle.
-async fn check_closed(fs: &Arc<dyn Fs>, plan: &Plan) -> Result<()> {
+/// A native store that this process has open is moved by its handle; no folder is renamed under a handle: as long as what
+/// this gives is there, one that is to be renamed is not opened.
+async fn check_closed(fs: &Arc<dyn Fs>, plan: &Plan) -> Result<Option<Closed>> {
     let Plan { from, lock_source, retire, .. } = plan;
     let (fs, path) = (fs.clone(), from.clone());
     let id = run(Lane::Move, move || {
         Folder::open(fs.as_ref(), &path, &Listeners::default()).map(|folder| folder.map(|folder| folder.id))
     })
     .await??;
-    let open = match id {
-        Some(id) => registry::open_store(id).await.and_then(|store| store.format()),
-        None => None,
+    let Some(id) = id else { return Ok(None) };
+    let open = match registry::open_or_closed(id).await {
+        Err(closed) => return Ok(retire.then_some(closed)),
+        Ok(store) => store.format(),
     };
     match open {
         Some(open) if *lock_source && (*retire || open == Format::Native) => {
@@ -177,7 +179,7 @@ async fn check_closed(fs: &Arc<dyn Fs>, plan: &Plan) -> Result<()> {
                 .at(from)
                 .with(|details| details.pid = Some(std::process::id())))
         }
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

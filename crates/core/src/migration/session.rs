@@ -13,7 +13,8 @@ use crate::backend::Format;
 use crate::creds::Creds;
 use crate::error::{Error, Result};
 use crate::keys::Key;
-use crate::maintenance::{care_of, existing, on_accounts};
+use crate::maintenance::{existing, on_accounts, reach};
+use crate::registry::Closed;
 use crate::runtime::{Lane, run};
 use crate::value::{Value, is_plain};
 
@@ -29,6 +30,7 @@ struct Shared {
     head: (Creds, Format, usize),
     /// The source and how far it is read, until it is closed.
     state: Mutex<Option<(Source, usize)>>,
+    _closed: Option<Closed>,
 }
 
 impl Reading {
@@ -38,12 +40,12 @@ impl Reading {
     /// As the opening of a migration's source.
     pub async fn begin(plan: Plan) -> Result<Self> {
         let fs: Arc<dyn Fs> = Arc::new(DiskFs);
-        let _care = care_of(&[&plan.from]).await?;
-        check_closed(&fs, &plan).await?;
+        reach(&[&plan.from]).await?;
+        let closed = check_closed(&fs, &plan).await?;
         run(Lane::Move, move || {
             let source = Source::open(existing(fs.as_ref(), &plan.from)?, &plan)?;
             let head = (source.creds().clone(), source.format(), source.len());
-            Ok(Self(Arc::new(Shared { plan, head, state: Mutex::new(Some((source, 0))) })))
+            Ok(Self(Arc::new(Shared { plan, head, state: Mutex::new(Some((source, 0))), _closed: closed })))
         })
         .await?
     }

@@ -225,8 +225,12 @@ async fn sync(store: &Arc<Store>, doubt: Option<Error>) {
         state.sync_is_due = false;
         (doubt.is_some() || !state.unsynced.is_empty()) && refusal(&state).is_none()
     };
+    if due {
+        // A sync writes, too.
+        look(store).await;
+    }
     let result = match store.backend() {
-        Ok(backend) if due => backend.sync().await,
+        Ok(backend) if due && refusal(&store.state()).is_none() => backend.sync().await,
         _ => return,
     };
     match result {
@@ -428,6 +432,14 @@ async fn delete(store: &Arc<Store>, keep: Option<PathBuf>) -> Result<()> {
 }
 
 async fn close(store: &Arc<Store>, listener: &Listener, object: super::ObjectId) -> Result<()> {
+    let (is_last, ended) = {
+        let state = store.state();
+        (state.handles == 1, refusal(&state).is_some())
+    };
+    if is_last && !ended {
+        // What somebody removed is put back before the end, and where somebody else writes by now nothing is written.
+        look(store).await;
+    }
     {
         let mut state = store.state();
         state.objects.close(listener.environment, object);
@@ -445,7 +457,11 @@ async fn close(store: &Arc<Store>, listener: &Listener, object: super::ObjectId)
     }
     if store.is_let_go() {
         drop_backend(store).await;
-        return Ok(());
+        return match store.ended_with() {
+            // Nobody has heard of it yet.
+            Some(error) if !ended && error.code() == Code::Fenced => Err(error),
+            _ => Ok(()),
+        };
     }
     finish(store).await
 }
