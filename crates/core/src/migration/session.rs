@@ -28,8 +28,15 @@ pub struct Reading(Arc<Shared>);
 struct Shared {
     plan: Plan,
     head: (Creds, Format, usize),
-    /// The source and how far it is read, until it is closed.
-    state: Mutex<Option<(Source, usize)>>,
+    /// Until it is closed.
+    state: Mutex<Option<Open>>,
+}
+
+struct Open {
+    source: Source,
+    /// How far it is read.
+    at: usize,
+    /// Nobody opens it in this process meanwhile.
     _closed: Option<Closed>,
 }
 
@@ -45,14 +52,18 @@ impl Reading {
         run(Lane::Move, move || {
             let source = Source::open(existing(fs.as_ref(), &plan.from)?, &plan)?;
             let head = (source.creds().clone(), source.format(), source.len());
-            Ok(Self(Arc::new(Shared { plan, head, state: Mutex::new(Some((source, 0))), _closed: closed })))
+            Ok(Self(Arc::new(Shared {
+                plan,
+                head,
+                state: Mutex::new(Some(Open { source, at: 0, _closed: closed })),
+            })))
         })
         .await?
     }
 
     async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Plan, &mut (Source, usize)) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Plan, &mut Open) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let shared = self.0.clone();
         run(Lane::Move, move || {
@@ -73,7 +84,7 @@ impl Reading {
     /// # Errors
     /// As a migration's reading.
     pub async fn next(&self, count: usize) -> Result<Option<Vec<Entry>>> {
-        self.with(move |_, (source, at)| {
+        self.with(move |_, Open { source, at, .. }| {
             if *at >= source.len() {
                 return Ok(None);
             }
@@ -93,7 +104,7 @@ impl Reading {
     /// # Errors
     /// `Changed`.
     pub async fn end(&self) -> Result<Vec<Remark>> {
-        self.with(|_, (source, _)| {
+        self.with(|_, Open { source, .. }| {
             source.check_unchanged()?;
             Ok(source.remarks())
         })
@@ -115,7 +126,7 @@ impl Reading {
     /// # Errors
     /// When there is no thread to be had.
     pub async fn retire(&self) -> Result<Result<String, Remark>> {
-        self.with(|plan, (source, _)| Ok(retire(&DiskFs, &plan.from, source))).await
+        self.with(|plan, Open { source, .. }| Ok(retire(&DiskFs, &plan.from, source))).await
     }
 }
 
