@@ -409,6 +409,19 @@ test('retireSource renames the source, or warns', async t => {
   assert.equal(retired, `${folder}.migrated`)
 })
 
+test('a folder that is opened while it is being retired is opened after it, under its name', async t => {
+  for (const backend of [multiFile, native]) {
+    const { folder } = await account(t)
+    const from = newPath(t, 'from')
+    await migrateAuthState({ from: folder, to: from, targetFormat: backend.name })
+    let opening
+    const onProgress = () => (opening ??= backend.open(from, { create: false }).then(() => 'open', ({ code, errno }) => [code, errno]))
+    await migrateAuthState({ from, to: newPath(t, 'to'), retireSource: true, onProgress })
+    // The folder is not there any more, and nobody writes into what was moved away.
+    assert.deepEqual(await opening, ['ERR_AUTH_IO', 'ENOENT'])
+  }
+})
+
 test('a folder that somebody has open: LOCKED names the holder, and its handle moves it', async t => {
   const { folder } = await account(t)
   const store = newPath(t, 'native')

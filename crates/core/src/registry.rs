@@ -137,8 +137,13 @@ async fn open_held(
     options: &FolderOptions,
 ) -> Result<Opened, NotOpened> {
     let slot = slot(Of::Folder(folder.id));
-    let mut slot = slot.lock().await;
+    let (mut slot, waited) = match slot.try_lock() {
+        Ok(free) => (free, false),
+        Err(_) => (slot.lock().await, true),
+    };
     let store = match slot.upgrade() {
+        // What it has waited for may have moved the folder away.
+        None if waited => return Err(NotOpened::Finished),
         Some(store) if store.is_finished() => {
             store.released().await;
             make(folder, options).await
