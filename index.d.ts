@@ -174,7 +174,11 @@ export interface AuthStateHandle {
    * A rejection that nobody awaits does not end the process; it is reported as a warning.
    */
   saveCreds: (...ignored: unknown[]) => Promise<void>
-  /** Waits for what is under way, then lets go of the folder. Calling it twice is fine. */
+  /**
+   * Waits for what is under way, then lets go of the folder; everything that was acknowledged is on disk when the last
+   * handle's has resolved. Calling it twice is fine. Rejects with what its last write met, and with `ERR_AUTH_FENCED` where
+   * another process has taken the store over: nothing is written there.
+   */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
