@@ -18,7 +18,7 @@ const KNOWN_TYPES = new Set([...KEY_TYPES, 'status-sender-key', 'tctoken-sender-
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
 /** How many files are read in a row: the next ones while these are parsed. */
-const FILES_IN_A_ROW = 250
+const FILES_IN_A_ROW = 64
 /** Between what crosses to Rust in one string: no JSON text has one in it. */
 const NUL = '\0'
 /** Before a text in which something is to be revived. */

@@ -15,7 +15,7 @@ pub(super) fn read(store: Arc<Store>) -> impl Future<Output = ()> + Send {
 
 /// So many keys are read at once, at the most, unless one call asks for more: who waits for the first ones has them while
 /// the next ones are read.
-const KEYS_AT_A_TIME: usize = 256;
+const KEYS_AT_A_TIME: usize = 64;
 
 /// The next reads that wait.
 fn reads(store: &Store) -> Vec<ReadCall> {
