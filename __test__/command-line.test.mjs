@@ -375,3 +375,18 @@ describe('delete', () => {
     assert.deepEqual([yes.status, existsSync(join(base, 'auth'))], [0, false])
   })
 })
+
+test('a reader that has gone (`| head`) ends nothing: what is under way goes on, and no trace is shown', async t => {
+  const base = tempFolder(t)
+  await makeAccountFolder(join(base, 'auth'), { preKeys: 2, sessions: 1 })
+  for (const args of [['--help'], ['migrate', 'auth', 'native']]) {
+    const child = spawn(process.execPath, [script, ...args], { cwd: base, stdio: ['ignore', 'pipe', 'pipe'] })
+    let stderr = ''
+    child.stdout.destroy()
+    child.stderr.setEncoding('utf8').on('data', text => (stderr += text))
+    const [status] = await once(child, 'close')
+    assert.equal(status, 0, stderr)
+    assert.doesNotMatch(stderr, /EPIPE/)
+  }
+  assert.ok(existsSync(join(base, 'native', 'creds.json')))
+})

@@ -15,6 +15,13 @@ const FINE = 0
 const FAULTS = 1
 const WRONG_USAGE = 2
 
+// Who reads no more (`| head`) misses the rest; what is under way goes on.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', error => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
+
 const program = new Command('baileys-native-auth')
   .description('Moves, checks and looks after the auth folders of Baileys.')
   .version(version)
