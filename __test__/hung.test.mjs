@@ -30,6 +30,15 @@ const prelude = `
   }
 `
 
+/** Lets the calls of a dead mount return, and the child end, which it does well: all that it has reported. */
+async function answered(dead, child) {
+  dead.answer()
+  child.release()
+  const { code, reports, stderr } = await child.ended
+  assert.equal(code, 0, stderr)
+  return reports
+}
+
 for (const backend of backends) {
   test(`${backend.name}: a folder that hangs holds one thread, however often it is opened; others, fs and DNS go on`, async t => {
     const dead = deadMount(t)
@@ -57,10 +66,7 @@ for (const backend of backends) {
     assert.deepEqual([before, after], [1, 1])
     assert.ok(slowest < 5000, `${slowest} ms`)
     assert.deepEqual(stuck, [dead.folder])
-    dead.answer()
-    child.release()
-    const { code, reports, stderr } = await child.ended
-    assert.equal(code, 0, stderr)
+    const reports = await answered(dead, child)
     assert.deepEqual(reports[2], ['ERR_AUTH_IO'])
   })
 }
@@ -93,10 +99,7 @@ test('multi-file: an open folder whose calls come to hang holds two threads, wit
   const [{ before, after, slowest }] = child.reports
   assert.deepEqual([before, after], [2, 2])
   assert.ok(slowest < 5000, `${slowest} ms`)
-  dead.answer()
-  child.release()
-  const { code, reports, stderr } = await child.ended
-  assert.equal(code, 0, stderr)
+  const reports = await answered(dead, child)
   // Each call settles; those that did not need the dead file go through, and a get behind a set is answered by it.
   const each = first => [first, 'rejected', 'fulfilled', 'fulfilled']
   assert.deepEqual(reports[1], [each('rejected'), ...Array(9).fill(each('fulfilled'))].flat())
@@ -127,10 +130,7 @@ test('multi-file: a large read of a folder that hangs, and writes beside it, hol
     `, base, dead.folder, first)
     await child.reported(1)
     assert.deepEqual(child.reports, [2], first)
-    dead.answer()
-    child.release()
-    const { code, stderr } = await child.ended
-    assert.equal(code, 0, stderr)
+    await answered(dead, child)
   }
 })
 
@@ -172,10 +172,7 @@ test('what is done to whole accounts on a folder that hangs holds one thread, ho
   const [{ before, after, took }] = child.reports
   assert.deepEqual([before, after], [1, 1])
   assert.ok(took < 5000, `${took} ms`)
-  dead.answer()
-  child.release()
-  const { code, reports, stderr } = await child.ended
-  assert.equal(code, 0, stderr)
+  const reports = await answered(dead, child)
   assert.deepEqual(reports[1], [], 'each call ends, and with an error')
 })
 
@@ -214,7 +211,5 @@ test('more folders that hang than a lane has threads: a second later the others 
   const [{ took, again, hanging }] = child.reports
   assert.ok(took < 11_000 && again < 1000, `${took} ms, then ${again}`)
   assert.equal(hanging, 40)
-  dead.answer()
-  child.release()
-  assert.equal((await child.ended).code, 0)
+  await answered(dead, child)
 })

@@ -210,6 +210,12 @@ impl NativeKeys {
         }
     }
 
+    /// A failed store has let go of its lock: somebody may have the account by now, this process too. `None` where nothing
+    /// was let go of.
+    fn lock_after_failure(&self, held: Option<&Lock>) -> Result<Option<Locking>> {
+        (held.is_none() && self.locking).then(|| lock_store(&self.folder)).transpose()
+    }
+
     fn release(&self) {
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -353,12 +359,10 @@ impl KeyStore for NativeKeys {
 
     fn claim(&self) -> Result<()> {
         let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_none() && self.locking {
-            // A failed store has let go of its lock: somebody may have the account by now, this process too.
-            match lock_store(&self.folder)? {
-                Locking::Mine(lock) => *held = Some(lock),
-                Locking::Theirs(error) => return Err(error),
-            }
+        match self.lock_after_failure(held.as_ref())? {
+            Some(Locking::Mine(lock)) => *held = Some(lock),
+            Some(Locking::Theirs(error)) => return Err(error),
+            None => {}
         }
         Ok(())
     }
@@ -366,13 +370,10 @@ impl KeyStore for NativeKeys {
     fn prepare(&self) -> Result<()> {
         self.to_write()?;
         let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_none() && self.locking {
-            // A failed store has let go of its lock: somebody may have the account by now, this process too.
-            if let Locking::Theirs(error) = lock_store(&self.folder)? {
-                return Err(fenced(error));
-            }
+        match self.lock_after_failure(held.as_ref())? {
+            Some(Locking::Theirs(error)) => Err(fenced(error)),
+            Some(Locking::Mine(_)) | None => Ok(()),
         }
-        Ok(())
     }
 
     fn sync(&self) -> Result<()> {

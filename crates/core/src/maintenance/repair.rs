@@ -28,7 +28,8 @@ pub struct Repair {
 /// resolves.
 ///
 /// # Errors
-/// `Corrupt` when the credentials are (nothing can stand for them), `WrongFormat` of a folder that holds both, `Exists`, `Locked`, `Io`, `Full`.
+/// `Corrupt` when the credentials are (nothing can stand for them), `WrongFormat` of a folder that holds both, `Exists`,
+/// `Locked`, `Io`, `Full`.
 pub async fn repair(from: PathBuf, to: PathBuf) -> Result<Repair> {
     on_accounts(&[&from.clone(), &to.clone()], move || repair_on(&DiskFs, &from, &to)).await
 }
