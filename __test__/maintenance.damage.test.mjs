@@ -12,7 +12,7 @@ import { run, start } from './support/children.mjs'
 import { counted } from './support/counted.mjs'
 import { assertSameAccount, beside, bothFormats, edit, flip, generationOf, logOf, openAs } from './support/damage.mjs'
 import { count, makeRandom, SEED } from './support/random.mjs'
-import { backends, newPath, opened, rejection, snapshot } from './support/stores.mjs'
+import { backends, newPath, opened, rejection, snapshot, until } from './support/stores.mjs'
 
 const native = backends[1]
 const MARK = 'find me here'
@@ -187,6 +187,8 @@ describe('each kind of damage is found, and its place', () => {
     const events = []
     const logger = Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error'].map(level => [level, (event, message) => events.push({ ...event, message })]))
     const { handle } = await opened(t, native, { folder, create: false, logger })
+    // It comes on its own way, and may come after the open.
+    await until(() => events.some(({ event }) => event === 'recovered'))
     const told = events.find(({ event }) => event === 'recovered')
     assert.equal(told.bytes, tailBytes)
     assert.match(told.message, /keys that were written last may be missing, or old/)
