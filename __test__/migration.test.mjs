@@ -247,7 +247,7 @@ test('what is moved through JavaScript into a native folder is marked plain wher
   await migrateAuthState({ from: { creds, keys }, to })
   const { handle } = await opened(t, native, { folder: to, create: false })
   // Between Rust and JavaScript a space says that something is to be revived.
-  const stored = async (type, id) => (await binding.getKeys(handleBehind(handle).handle, type, id))[0]
+  const stored = async (type, id) => (await binding.getKeys(handleBehind(handle).handle, type, id, false))[0]
   assert.deepEqual([await stored('session', 'plain'), await stored('pre-key', '1')], ['{', ' '])
 })
 

@@ -262,8 +262,9 @@ describe('under a live handle', () => {
   for (const [what, remove] of [['the lock file was', ['keys.lock']], ['the lock file and the log were', ['keys.lock', 'keys.1.log']]]) {
     test(`${what} removed, and another process has the store by now: FENCED, naming it, and nothing is written`, async t => {
       const { folder, keys, saveCreds } = await opened(t, native)
-      await saveCreds()
       await keys.set({ session: { before: { n: 1 } } })
+      // With all on disk no sync is to come, which would look, and lock again before the other process is there.
+      await saveCreds()
       for (const name of remove) fs.unlinkSync(path.join(folder, name))
       const child = start(t, `
         const { state: { keys }, close } = await auth.useNativeAuthState(folder, { create: false, lockTimeoutMs: 0 })

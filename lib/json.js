@@ -138,25 +138,29 @@ function quoted(string) {
   return NOTHING_TO_ESCAPE.test(string) ? `"${string}"` : JSON.stringify(string)
 }
 
-/** V8 is faster where there are no bytes: in a session, full of names never seen before. */
-function textOf(value, hasNoBytes) {
-  if (hasNoBytes) return JSON.stringify(value, BufferJSON.replacer)
+/** The text of a value by `write`, or of another writer that knows it, or by V8's own way where those go on too deep. */
+function writtenText(value, other) {
   try {
-    return write('', value, 0)
+    return other?.(value) ?? write('', value, 0)
   } catch (error) {
-    if (error === TOO_DEEP) return JSON.stringify(value, BufferJSON.replacer)
+    if (error === TOO_DEEP) return stringifiedText(value)
     throw error
   }
 }
 
+/** V8's own way: faster where there are no bytes. */
+function stringifiedText(value) {
+  return JSON.stringify(value, BufferJSON.replacer)
+}
+
 /**
- * The text that Baileys would write.
+ * The text that Baileys would write, by one of those ways.
  * @throws TypeError for what JSON has no text for.
  */
-function stringify(value, what, hasNoBytes) {
+function stringify(value, what, textOf = writtenText) {
   let text
   try {
-    text = textOf(value, hasNoBytes)
+    text = textOf(value)
   } catch (error) {
     throw invalidArg(`${what} cannot be written as JSON: ${error?.message ?? error}`, error)
   }
@@ -164,4 +168,4 @@ function stringify(value, what, hasNoBytes) {
   return text
 }
 
-module.exports = { BufferJSON, parse, stringify }
+module.exports = { BufferJSON, parse, revive, stringify, stringifiedText, write, writtenText }

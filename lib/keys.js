@@ -4,7 +4,7 @@ const native = require('./native')
 const { appStateSyncKey } = require('./app-state-sync-key')
 const { identityOf } = require('./creds')
 const { invalidArg } = require('./errors')
-const { parse, stringify } = require('./json')
+const { crossing, valueOf } = require('./transport')
 
 /** The key types of Baileys 7.0.0-rc14. */
 const KEY_TYPES = [
@@ -21,11 +21,8 @@ const LIST_CHUNK = 64
 const FILES_IN_A_ROW = 64
 /** Between what crosses to Rust in one string: no JSON text has one in it. */
 const NUL = '\0'
-/** Before a text in which something is to be revived. */
-const TO_REVIVE = ' '
 /** Longer than the name of any key. */
 const NEVER_STORED = '-'.repeat(256)
-const HAVE_NO_BYTES = new Set(['session'])
 
 /**
  * The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. Where
@@ -35,12 +32,12 @@ function makeKeys(handle, state, proto, listener, { format }) {
   const unwrap = answer => listener.unwrap(answer)
 
   const decode = (type, text) => {
-    const value = parse(text, !text.startsWith(TO_REVIVE))
+    const value = valueOf(text)
     if (type !== 'app-state-sync-key' || !value) return value
     return proto ? proto.Message.AppStateSyncKeyData.fromObject(value) : appStateSyncKey(value)
   }
 
-  const read = (type, ids) => readTexts(handle, type, ids, unwrap)
+  const read = (type, ids) => readTexts(handle, type, ids, unwrap, false)
 
   async function get(type, ids) {
     checkType(type)
@@ -67,7 +64,7 @@ function makeKeys(handle, state, proto, listener, { format }) {
       for (const id in values) {
         if (type.includes(NUL) || id.includes(NUL)) throw invalidArg(`the key ${JSON.stringify(`${type} ${id}`)} has a NUL character in it`)
         const value = values[id]
-        fields.push(type, id, value ? stringify(value, `the ${type} ${id}`, HAVE_NO_BYTES.has(type)) : '')
+        fields.push(type, id, value ? crossing(type, value, `the ${type} ${id}`) : '')
       }
     }
     const answer = native.setKeys(handle, joined(fields), identityOf(state.creds))
@@ -112,12 +109,12 @@ function makeKeys(handle, state, proto, listener, { format }) {
 }
 
 /**
- * The text of each id, null or undefined for what is missing, with a space before it where something is to be revived: at
- * once where nothing has to be waited for.
+ * The text of each id, null or undefined for what is missing, as it is stored or as `valueOf` takes it: at once where
+ * nothing has to be waited for.
  */
-function readTexts(handle, type, ids, unwrap) {
+function readTexts(handle, type, ids, unwrap, asStored) {
   const textsOf = answer => (ids.length === 1 ? [answer] : answer)
-  const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL))
+  const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL), asStored)
   return isPromise(answer) ? handled(answer.then(late => textsOf(unwrap(late)))) : textsOf(answer)
 }
 

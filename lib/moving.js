@@ -203,7 +203,7 @@ function handleTarget({ handle, state, share, format, listener }) {
     },
     async compare({ types, ids, texts }) {
       for (const [type, places] of byType(types)) {
-        const got = await readTexts(handle, type, places.map(i => ids[i]), answer => listener.unwrap(answer))
+        const got = await readTexts(handle, type, places.map(i => ids[i]), answer => listener.unwrap(answer), true)
         for (const [n, i] of places.entries()) {
           // A backend of the user's own may write a value in its own way.
           if (got[n] !== texts[i] && !same(type, got[n], texts[i])) throw differs(type, ids[i])
@@ -232,7 +232,7 @@ function handleTarget({ handle, state, share, format, listener }) {
       try {
         for (const { types, ids, digests } of written) {
           for (const [type, places] of byType(types)) {
-            const texts = await readTexts(handle, type, places.map(i => ids[i]), unwrap)
+            const texts = await readTexts(handle, type, places.map(i => ids[i]), unwrap, true)
             const ours = places.filter((i, n) => texts[n] != null && digest(texts[n]) === digests[i])
             if (ours.length > 0) unwrap(await native.setKeys(handle, joined(ours.flatMap(i => [type, ids[i], ''])), identityOf(state.creds)))
           }
@@ -335,9 +335,8 @@ function isSomebodys(creds) {
   return creds.me != null || creds.account != null
 }
 
-/** Of a text; the space that `readTexts` may put before one is not counted. */
 function digest(text) {
-  return createHash('sha256').update(text.trimStart()).digest('base64')
+  return createHash('sha256').update(text).digest('base64')
 }
 
 /** In place, for Baileys and other handles hold on to the object. */

@@ -11,6 +11,7 @@ pub mod migration;
 mod options;
 mod quick;
 mod texts;
+mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,8 +105,9 @@ pub fn get_keys<'env>(
     handle: &External<Handle>,
     key_type: String,
     ids: Option<String>,
+    as_stored: bool,
 ) -> Result<Either<Texts, Object<'env>>> {
-    let (asked, keys) = Asked::keys(handle, &key_type, ids.as_deref());
+    let (asked, keys) = Asked::keys(handle, key_type, ids.as_deref(), as_stored);
     if let Some(values) = handle.read_now(&keys) {
         return Ok(Either::A(asked.answer(values)));
     }
@@ -147,7 +149,7 @@ pub fn set_keys<'env>(
     fields: String,
     identity: Option<Uint8Array>,
 ) -> Result<Either3<(), Rejected, Object<'env>>> {
-    let changes = match changes_of(handle, fields) {
+    let changes = match changes_of(handle, fields, false) {
         Ok(changes) => changes,
         Err(error) => return Ok(Either3::B(Rejected::from(&error))),
     };

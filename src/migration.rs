@@ -394,7 +394,7 @@ pub fn write_moved<'env>(
     fields: Option<String>,
 ) -> Result<Object<'env>> {
     let (answer, promise) = Answer::new(env)?;
-    match fields.map_or(Ok(Write::Clear), |fields| changes_of(handle, fields).map(Write::Set)) {
+    match fields.map_or(Ok(Write::Clear), |fields| changes_of(handle, fields, true).map(Write::Set)) {
         Ok(write) => handle.write_moved(write, Box::new(move |result| answer.settle(result))),
         Err(error) => answer.settle(Err(error)),
     }

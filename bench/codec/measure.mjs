@@ -5,18 +5,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import v8 from 'node:v8'
 import { readDay } from '../corpus/day.mjs'
+import { crossedBack } from '../lib/crossing.mjs'
 import { median } from '../lib/verdict.mjs'
 import { kinds } from './kinds.mjs'
 
 const require = createRequire(import.meta.url)
-const { parse, stringify } = require('../../lib/json.js')
+const { crossing, valueOf } = require('../../lib/transport.js')
 const { pack, unpack } = require(join(process.env.BENCH_PEERS ?? fileURLToPath(new URL('..', import.meta.url)), 'node_modules/msgpackr'))
 const { BufferJSON } = await import('baileys')
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 9)
 const DAY_ROUNDS = 3
-
-/** What stands in for the bit that Rust finds; on all that is measured here it says the same. */
-const isPlain = text => !/"type":|"buffer":|"0":/.test(text)
 
 /** How each writes a value for the store, and reads what it has written. */
 const codecs = {
@@ -26,10 +24,10 @@ const codecs = {
   },
   'JSON alone': { write: value => JSON.stringify(value), read: text => JSON.parse(text) },
   ours: {
-    write: (value, type) => stringify(value, type, type === 'session'),
-    // Found in Rust, once.
-    prepare: text => ({ text, plain: isPlain(text) }),
-    read: ({ text, plain }) => parse(text, plain),
+    write: (value, type) => crossing(type, value, type),
+    // Rust's work is not counted.
+    prepare: (text, type) => crossedBack(type, text),
+    read: valueOf,
   },
   msgpackr: { write: value => pack(value), read: bytes => unpack(bytes) },
   'v8.serialize': { write: value => v8.serialize(value), read: bytes => v8.deserialize(bytes) },
@@ -72,7 +70,7 @@ function measure({ name, type, texts, each }) {
 }
 
 function storedBy({ write, prepare = stored => stored }, value, type) {
-  return prepare(write(value, type))
+  return prepare(write(value, type), type)
 }
 
 /** The calls of a bot's day over a map in memory: microseconds a message. */

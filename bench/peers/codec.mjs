@@ -2,10 +2,9 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { crossed, crossedBack } from '../lib/crossing.mjs'
 
 const CREDS = 'creds.json'
-/** Types without bytes in their values; Rust finds it out of each text. */
-const PLAIN = new Set(['session', 'sender-key-memory', 'device-list', 'lid-mapping'])
 
 export const codec = {
   name: 'codec',
@@ -16,13 +15,14 @@ export const codec = {
   durability: 'in memory: JSON text and back, the cost of the JS side',
   inMemory: true,
   async load() {
-    const { parse, stringify } = createRequire(import.meta.url)('../../lib/json.js')
-    const isPlain = text => !/"Buffer"|"buffer":|"0":/.test(text)
+    const require = createRequire(import.meta.url)
+    const { parse, stringify } = require('../../lib/json.js')
+    const { crossing, valueOf } = require('../../lib/transport.js')
+    const typeOf = name => name.match(/^app-state-sync-version/)?.[0]
     return async folder => {
       const stored = new Map()
       for (const name of readdirSync(folder)) {
-        const text = readFileSync(join(folder, name), 'utf8')
-        stored.set(name, { text, plain: isPlain(text) })
+        stored.set(name, { text: crossed(typeOf(name), readFileSync(join(folder, name), 'utf8')), written: false })
       }
       const creds = parse(stored.get(CREDS).text, false)
       let written = ''
@@ -32,7 +32,7 @@ export const codec = {
           const data = {}
           for (const id of ids) {
             const found = stored.get(nameOf(type, id))
-            data[id] = found === undefined ? null : parse(found.text, found.plain)
+            data[id] = found === undefined ? null : valueOf(found.written ? crossedBack(type, found.text) : found.text)
           }
           return data
         },
@@ -40,7 +40,7 @@ export const codec = {
           for (const type in data) {
             for (const id in data[type]) {
               const value = data[type][id]
-              if (value) stored.set(nameOf(type, id), { text: stringify(value, type, type === 'session'), plain: PLAIN.has(type) })
+              if (value) stored.set(nameOf(type, id), { text: crossing(type, value, type), written: true })
               else stored.delete(nameOf(type, id))
             }
           }
