@@ -52,8 +52,7 @@ for (const backend of backends) {
           last[id] = 0
         } else if (kind < 0.9) {
           const known = last[id] ?? 0
-          // What was set before it, or later; a delete may be later, too.
-          checks.push(keys.get('session', [id]).then(({ [id]: value }) => assert.ok(!value || value.n >= known, `${id}: ${value?.n} after ${known}`)))
+          checks.push(keys.get('session', [id]).then(({ [id]: value }) => assert.equal(value?.n ?? 0, known, `${id}, by call ${n}`)))
         } else if (kind < 0.91) {
           const known = { ...last }
           checks.push(backend.open(folder).then(async handle => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { backends, collect, newPath, opened, rejection, snapshot, stores } from './support/stores.mjs'
 
 const range = n => Array.from({ length: n }, (_, i) => i)
@@ -112,6 +113,23 @@ for (const backend of stores) {
       assert.deepEqual(await sorted(list1), ['a', 'b'])
       assert.deepEqual(await last, { a: null, b: null, c: null, d: { n: 4 } })
       await Promise.all(done)
+    })
+
+    test('a get of many keys sees nothing of a set or a clear that was made after it', async t => {
+      const { keys } = await opened(t, backend)
+      const ids = range(300).map(n => `k${n}`)
+      const all = n => ({ session: Object.fromEntries(ids.map(id => [id, { n }])) })
+      await keys.set(all(0))
+      // On disk, and read from there.
+      await sleep(200)
+      for (const n of range(5)) {
+        const [whole, one] = [keys.get('session', ids), keys.get('session', ['k7'])]
+        const later = n === 4 ? keys.clear() : keys.set(all(n + 1))
+        assert.deepEqual(new Set(Object.values(await whole).map(value => value?.n)), new Set([n]))
+        assert.deepEqual(await one, { k7: { n } })
+        await later
+        await sleep(200)
+      }
     })
 
     test('a get may not miss what was set before it in a storm of interleaved calls', async t => {

@@ -17,18 +17,19 @@ const KNOWN_TYPES = new Set([...KEY_TYPES, 'status-sender-key', 'tctoken-sender-
 
 /** How many values `list` reads at a time. */
 const LIST_CHUNK = 64
-/** How many files are read in a row: the next ones while these are parsed. */
-const FILES_IN_A_ROW = 64
+/** How many keys of a `get` are read in a row: the next ones while values are made of these. */
+const PART = 64
 /** Between what crosses to Rust in one string: no JSON text has one in it. */
 const NUL = '\0'
 /** Longer than the name of any key. */
 const NEVER_STORED = '-'.repeat(256)
 
 /**
- * The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. Where
- * each key is a file a large `get` is made in parts, for which nothing is lost: others write file by file, too.
+ * The `keys` of a handle. `state` is what they belong to, `proto` the option; `listener` hears of what ends it. Somebody's
+ * own backend is asked for all keys of a `get` in one call.
  */
 function makeKeys(handle, state, proto, listener, { format }) {
+  const inOneGo = format === 'custom' ? Infinity : PART
   const unwrap = answer => listener.unwrap(answer)
 
   const decode = (type, text) => {
@@ -43,14 +44,18 @@ function makeKeys(handle, state, proto, listener, { format }) {
     checkType(type)
     checkIds(ids)
     const names = ids.map(String)
-    const parts = format === 'multi-file' ? inParts(names, FILES_IN_A_ROW) : [names]
-    const found = parts.map(part => read(type, part))
     const data = {}
-    for (const [n, part] of parts.entries()) {
-      // Without a turn of the event loop where it is there.
-      const texts = isPromise(found[n]) ? await found[n] : found[n]
+    const take = (part, texts) => {
       for (let i = 0; i < part.length; i++) put(data, part[i], texts[i] == null ? null : decode(type, texts[i]))
     }
+    if (names.length <= inOneGo) {
+      const texts = read(type, names)
+      // Without a turn of the event loop where they are there.
+      take(names, isPromise(texts) ? await texts : texts)
+      return data
+    }
+    const parts = native.getKeysInParts(handle, type, names.map(askable).join(NUL), PART)
+    for (const [n, part] of inParts(names, PART).entries()) take(part, textsOf(part, unwrap(await parts[n])))
     return data
   }
 
@@ -113,9 +118,13 @@ function makeKeys(handle, state, proto, listener, { format }) {
  * nothing has to be waited for.
  */
 function readTexts(handle, type, ids, unwrap, asStored) {
-  const textsOf = answer => (ids.length === 1 ? [answer] : answer)
   const answer = native.getKeys(handle, type, ids.length === 0 ? null : ids.map(askable).join(NUL), asStored)
-  return isPromise(answer) ? handled(answer.then(late => textsOf(unwrap(late)))) : textsOf(answer)
+  return isPromise(answer) ? handled(answer.then(late => textsOf(ids, unwrap(late)))) : textsOf(ids, answer)
+}
+
+/** That of a single one comes by itself. */
+function textsOf(ids, answer) {
+  return ids.length === 1 ? [answer] : answer
 }
 
 /** Its rejection is seen by who iterates; by who does not, it is not missed. */
@@ -125,7 +134,6 @@ function handled(promise) {
 }
 
 function inParts(all, size) {
-  if (all.length <= size) return [all]
   return Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size))
 }
 

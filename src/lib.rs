@@ -21,7 +21,7 @@ use auth_core::backend::{Durability, FolderOptions, Format, Write};
 use auth_core::creds::{Creds, Identity, KeyPair, fresh_identity};
 use auth_core::error::{Code, Error};
 use auth_core::events::{EnvironmentId, Listener, News, Sink};
-use auth_core::store::{Handle, Store};
+use auth_core::store::{Handle, Reply, Store};
 use auth_core::value::Value;
 use auth_core::{maintenance, registry, runtime};
 use napi::bindgen_prelude::{Either, Either3, External, Function, Object, Status, ToNapiValue, Uint8Array};
@@ -107,7 +107,7 @@ pub fn get_keys<'env>(
     ids: Option<String>,
     as_stored: bool,
 ) -> Result<Either<Texts, Object<'env>>> {
-    let (asked, keys) = Asked::keys(handle, key_type, ids.as_deref(), as_stored);
+    let (asked, keys) = Asked::keys(handle, &key_type, ids.as_deref(), as_stored);
     if let Some(values) = handle.read_now(&keys) {
         return Ok(Either::A(asked.answer(values)));
     }
@@ -135,6 +135,31 @@ pub fn get_keys<'env>(
         None => quick.promise(answer),
     }
     Ok(Either::B(promise))
+}
+
+/// The same for many, so many of them at a time, with a promise for each part: the first values can be made while the
+/// others are read.
+///
+/// # Errors
+/// When the environment is ending; everything else is in the answers.
+#[napi(catch_unwind)]
+pub fn get_keys_in_parts<'env>(
+    env: &'env Env,
+    handle: &External<Handle>,
+    key_type: String,
+    ids: String,
+    part: u32,
+) -> Result<Vec<Object<'env>>> {
+    let (mut promises, mut parts) = (Vec::new(), Vec::new());
+    for (asked, keys) in Asked::parts(handle, &key_type, &ids, part) {
+        let (answer, promise) = Answer::new(env)?;
+        let reply: Reply<Vec<Option<Value>>> =
+            Box::new(move |values| answer.settle(values.map(|values| asked.answer(values))));
+        promises.push(promise);
+        parts.push((keys, reply));
+    }
+    handle.read_in_parts(parts);
+    Ok(promises)
 }
 
 /// Writes keys: of each its type, its id and its text (empty deletes), all joined by NULs. At once when it is as good as

@@ -26,12 +26,23 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The keys of a type by their ids, without those that cannot be stored.
-    pub fn keys(handle: &Handle, key_type: String, ids: Option<&str>, as_stored: bool) -> (Self, Vec<Key>) {
-        let ids = ids.into_iter().flat_map(|ids| ids.split(BETWEEN));
-        let keys: Vec<Option<Key>> = ids.map(|id| handle.key(&key_type, id).ok()).collect();
+    /// The keys of a type by their ids, joined by NULs; without those that cannot be stored.
+    pub fn keys(handle: &Handle, key_type: &str, ids: Option<&str>, as_stored: bool) -> (Self, Vec<Key>) {
+        let ids: Vec<&str> = ids.into_iter().flat_map(|ids| ids.split(BETWEEN)).collect();
+        Self::these(handle, key_type, &ids, as_stored)
+    }
+
+    /// The same, so many at a time.
+    pub fn parts(handle: &Handle, key_type: &str, ids: &str, part: u32) -> Vec<(Self, Vec<Key>)> {
+        let ids: Vec<&str> = ids.split(BETWEEN).collect();
+        let size = usize::try_from(part).unwrap_or(usize::MAX).max(1);
+        ids.chunks(size).map(|ids| Self::these(handle, key_type, ids, false)).collect()
+    }
+
+    fn these(handle: &Handle, key_type: &str, ids: &[&str], as_stored: bool) -> (Self, Vec<Key>) {
+        let keys: Vec<Option<Key>> = ids.iter().map(|id| handle.key(key_type, *id).ok()).collect();
         let storable = keys.iter().map(Option::is_some).collect();
-        (Self { key_type, storable, as_stored }, keys.into_iter().flatten().collect())
+        (Self { key_type: key_type.to_owned(), storable, as_stored }, keys.into_iter().flatten().collect())
     }
 
     /// Puts what was found where it was asked for.

@@ -121,7 +121,9 @@ impl Drop for OnPanic {
             // A later call starts a new task, which refuses it.
             (state.working, state.reading) = (false, false);
             let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
+            let read = state.unread.drop_all();
             drop(state);
+            store.read.send_replace(read);
             drop((dropped, store.take_backend()));
             tell(&store);
             store.released.send_replace(true);

@@ -18,6 +18,9 @@ const MAX_READ_NOW: usize = 64;
 /// So many keys are read from their files within microseconds, when they are in the page cache.
 const FEW: usize = 2;
 
+/// Keys to be read, and who gets their values.
+pub type Part = (Vec<Key>, Reply<Vec<Option<Value>>>);
+
 /// An open account, as JavaScript holds it. Dropping it closes it.
 pub struct Handle {
     pub(super) store: Arc<Store>,
@@ -45,7 +48,8 @@ impl Handle {
             Ok(mut state) => {
                 let write = Arc::new(write);
                 let sequence = state.pending.add(&write);
-                let call = WriteCall { write, sequence, object: self.object, meant, reply };
+                let behind = state.unread.before(&write);
+                let call = WriteCall { write, sequence, object: self.object, meant, behind, reply };
                 self.store.enqueue(state, Call::Write(call));
             }
         }
@@ -114,22 +118,39 @@ impl Handle {
         keys.iter().zip(pending).map(|(key, found)| found.or_else(|| backend.read_now(key))).collect()
     }
 
-    /// Reads keys: sees every write made before, acknowledged or not.
+    /// Reads keys: sees every write made before, acknowledged or not, and none that is made later.
     pub fn read(&self, keys: Vec<Key>, reply: Reply<Vec<Option<Value>>>) {
+        self.read_in_parts(vec![(keys, reply)]);
+    }
+
+    /// Reads keys in parts, each with its own answer: all of them at the same moment, as far as writes go.
+    pub fn read_in_parts(&self, parts: Vec<Part>) {
         let mut state = match self.readable() {
             Ok(state) => state,
-            Err(error) => return reply(Err(error)),
+            Err(error) => return parts.into_iter().for_each(|(_, reply)| reply(Err(error.clone()))),
         };
-        let answers: Vec<_> = keys.iter().map(|key| state.pending.get(key)).collect();
-        if answers.iter().all(Option::is_some) {
-            drop(state);
-            return reply(Ok(answers.into_iter().map(Option::flatten).collect()));
+        let mut known = Vec::new();
+        for (keys, reply) in parts {
+            let answers: Vec<_> = keys.iter().map(|key| state.pending.get(key)).collect();
+            if answers.iter().all(Option::is_some) {
+                known.push((answers, reply));
+                continue;
+            }
+            let keys: Arc<[Key]> = keys.into();
+            state.unread.add(keys.clone());
+            state.reads.push_back(ReadCall { keys, answers, reply });
         }
-        state.reads.push_back(ReadCall { keys, answers, reply });
-        self.store.reads_burst.call(!state.reading);
-        if !std::mem::replace(&mut state.reading, true) {
+        if state.reads.is_empty() {
             drop(state);
-            self.store.start(Lane::Read, reader::read(self.store.clone()));
+        } else {
+            self.store.reads_burst.call(!state.reading);
+            if !std::mem::replace(&mut state.reading, true) {
+                drop(state);
+                self.store.start(Lane::Read, reader::read(self.store.clone()));
+            }
+        }
+        for (answers, reply) in known {
+            reply(Ok(answers.into_iter().map(Option::flatten).collect()));
         }
     }
 

@@ -10,6 +10,7 @@ mod handle;
 mod objects;
 mod pending;
 mod reader;
+mod unread;
 mod worker;
 
 use std::collections::VecDeque;
@@ -32,6 +33,7 @@ pub use handle::Handle;
 pub use objects::ObjectId;
 use objects::Objects;
 use pending::{Pending, Sequence, Unsynced};
+use unread::Unread;
 
 /// How often an idle store looks whether its folder is still as it should be.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -85,6 +87,8 @@ struct WriteCall {
     sequence: Sequence,
     object: ObjectId,
     meant: Meant,
+    /// How many reads were made before it that ask for one of its keys, or before those: it waits for them.
+    behind: u64,
     reply: Reply<()>,
 }
 
@@ -130,7 +134,7 @@ enum Call {
 }
 
 struct ReadCall {
-    keys: Vec<Key>,
+    keys: Arc<[Key]>,
     /// What is answered by writes on their way; the rest is read.
     answers: Vec<Option<Option<Value>>>,
     reply: Reply<Vec<Option<Value>>>,
@@ -154,6 +158,7 @@ struct State {
     working: bool,
     reads: VecDeque<ReadCall>,
     reading: bool,
+    unread: Unread,
     pending: Pending,
     unsynced: Unsynced,
     /// A sync is on its way.
@@ -191,6 +196,8 @@ pub struct Store {
     released: watch::Sender<bool>,
     /// Counts the times that the reader came to rest.
     rested: watch::Sender<u64>,
+    /// Counts the reads that are done.
+    read: watch::Sender<u64>,
 }
 
 impl Store {
@@ -216,6 +223,7 @@ impl Store {
                 working: false,
                 reads: VecDeque::new(),
                 reading: false,
+                unread: Unread::default(),
                 pending: Pending::default(),
                 unsynced: Unsynced::default(),
                 sync_is_due: false,
@@ -227,6 +235,7 @@ impl Store {
             compaction: Arc::default(),
             released: watch::Sender::new(false),
             rested: watch::Sender::new(0),
+            read: watch::Sender::new(0),
         })
     }
 
@@ -369,6 +378,18 @@ impl Store {
             drop(state);
             self.start(Lane::Commit, worker::work(self.clone()));
         }
+    }
+
+    /// So many reads are done, in the order in which they were made.
+    fn read_is_done(&self, count: usize) {
+        let done = self.state().unread.done(count);
+        self.read.send_replace(done);
+    }
+
+    /// Waits until so many reads are done.
+    async fn read_before(&self, behind: u64) {
+        // The sender is in `self`: it cannot be gone.
+        let _ = self.read.subscribe().wait_for(|done| *done >= behind).await;
     }
 
     fn start(&self, lane: Lane, task: impl Future<Output = ()> + Send + 'static) {

@@ -60,6 +60,8 @@ async fn read_on(store: Arc<Store>, mut guard: OnPanic) {
             Ok(backend) => backend.read(keys).await,
             Err(error) => Err(error),
         };
+        // A write that waits for them may go now, whatever they say.
+        store.read_is_done(calls.len());
         match found {
             Err(error) => calls.into_iter().for_each(|call| (call.reply)(Err(error.clone()))),
             Ok(found) => {

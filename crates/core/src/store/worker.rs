@@ -103,6 +103,10 @@ fn next(store: &Store) -> Option<Step> {
 }
 
 async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
+    let behind = calls.iter().map(|call| call.behind).max().unwrap_or(0);
+    if behind > 0 {
+        store.read_before(behind).await;
+    }
     let (group, refused) = {
         let state = store.state();
         let expected = |call: &WriteCall| call.meant.expected(&state, call.object);
