@@ -36,10 +36,12 @@ function crossing(type, value, what) {
   return stringify(value, what, writers.get(type))
 }
 
-const MAC = 32
-/** So many MACs have their memory together, as small Buffers do in Node's own pool. */
-const TOGETHER = 255
-const TOGETHER_BASE64 = (TOGETHER * MAC / 3) * 4
+/** In bytes, as a power of two, and in base64: a MAC, and those that have their memory together. */
+const MAC_BITS = 5
+const MAC = 1 << MAC_BITS
+const TOGETHER_BITS = 8
+const TOGETHER = 1 << TOGETHER_BITS
+const TOGETHER_BASE64 = Math.ceil((TOGETHER * MAC) / 3) * 4
 
 /** A text with a number in the place of each MAC, and the MACs in the order of these numbers. */
 function appState(text) {
@@ -57,8 +59,8 @@ function appState(text) {
   // Own names, `__proto__` too: this assigns and nothing else.
   for (const key of Object.keys(map)) {
     const number = map[key]
-    const start = (number % TOGETHER) * MAC
-    map[key] = { valueMac: blocks[Math.floor(number / TOGETHER)].subarray(start, start + MAC) }
+    const start = (number & (TOGETHER - 1)) << MAC_BITS
+    map[key] = { valueMac: blocks[number >> TOGETHER_BITS].subarray(start, start + MAC) }
   }
   value.indexValueMap = map
   return value

@@ -10,7 +10,9 @@ export function crossed(type, text) {
   if (type !== NUMBERED || !text.includes('"valueMac"')) return REVIVED.test(text) ? ` ${text}` : text
   const macs = []
   const numbered = text.replace(ENTRY, (_, mac) => `${macs.push(Buffer.from(mac, 'base64')) - 1}`)
-  return `\t${numbered}\0${Buffer.concat(macs).toString('base64')}`
+  const blocks = []
+  for (let at = 0; at < macs.length; at += 256) blocks.push(Buffer.concat(macs.slice(at, at + 256)).toString('base64'))
+  return `\t${numbered}\0${blocks.join('')}`
 }
 
 /** Types without bytes in their values. */

@@ -10,12 +10,14 @@ use super::cursor::Cursor;
 /// Of an HMAC-SHA256, in bytes.
 const MAC: usize = 32;
 const MAC_BASE64: usize = 44;
+/// So many MACs have their memory together in JavaScript, as small Buffers do in Node's own pool.
+const TOGETHER: usize = 256;
 const MAP: &[u8] = b"indexValueMap";
 const BEFORE: &str = "{\"valueMac\":{\"type\":\"Buffer\",\"data\":\"";
 const BEHIND: &str = "\"}}";
 
 /// For reading: the text with a number in the place of each value of `indexValueMap`, `between`, and the MACs in the order of
-/// these numbers. `None` for what is not as Baileys writes it.
+/// these numbers, [`TOGETHER`] of them after each other. `None` for what is not as Baileys writes it.
 pub fn apart(text: &str, between: char) -> Option<String> {
     let mut cursor = Cursor::new(text.as_bytes());
     let mut out = String::with_capacity(text.len());
@@ -52,7 +54,9 @@ pub fn apart(text: &str, between: char) -> Option<String> {
     }
     out.push_str(text.get(copied..)?);
     out.push(between);
-    STANDARD.encode_string(&macs, &mut out);
+    for block in macs.chunks(TOGETHER * MAC) {
+        STANDARD.encode_string(block, &mut out);
+    }
     Some(out)
 }
 
