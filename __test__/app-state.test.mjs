@@ -90,6 +90,8 @@ const spoiled = [
   text => text.replace(/="\}\}/, '"}}'),
   text => text.replace(/[A-Za-z]([A-Za-z])="\}\}/, '-$1="}}'),
   text => text.replace(/[A-Za-z]([A-Za-z])="\}\}/, '\\u0041$1="}}'),
+  text => text.replace(/[A-Za-z]([A-Za-z])="\}\}/, '%$1="}}'),
+  text => text.replace(/.="\}\}/, '=="}}'),
   text => text.replace(/"([^"]*)":\{"valueMac"/, '"\\u0041\\"$1":{"valueMac"'),
   text => text.replace('"valueMac"', '"valueM\\u0061c"'),
   text => text.slice(0, -1) + ',"x":"\ud83d\ude00"}',

@@ -36,12 +36,13 @@ function crossing(type, value, what) {
   return stringify(value, what, writers.get(type))
 }
 
-/** In bytes, as a power of two, and in base64: a MAC, and those that have their memory together. */
-const MAC_BITS = 5
-const MAC = 1 << MAC_BITS
-const TOGETHER_BITS = 8
+/** Bytes of a MAC; of one in a row of them, which makes whole characters of base64. */
+const MAC = 32
+const IN_A_ROW = 33
+/** So many have their memory together, half as much as small Buffers in Node's own pool. */
+const TOGETHER_BITS = 7
 const TOGETHER = 1 << TOGETHER_BITS
-const TOGETHER_BASE64 = Math.ceil((TOGETHER * MAC) / 3) * 4
+const TOGETHER_BASE64 = ((TOGETHER * IN_A_ROW) / 3) * 4
 
 /** A text with a number in the place of each MAC, and the MACs in the order of these numbers. */
 function appState(text) {
@@ -59,7 +60,7 @@ function appState(text) {
   // Own names, `__proto__` too: this assigns and nothing else.
   for (const key of Object.keys(map)) {
     const number = map[key]
-    const start = (number & (TOGETHER - 1)) << MAC_BITS
+    const start = (number & (TOGETHER - 1)) * IN_A_ROW
     map[key] = { valueMac: blocks[number >> TOGETHER_BITS].subarray(start, start + MAC) }
   }
   value.indexValueMap = map
@@ -93,10 +94,10 @@ function appStateParts(value) {
   return [MACS_APART + before, JSON.stringify(keys), `}${behind}}`, macs.base64Slice()].join(PART_WRITTEN)
 }
 
-/** The MACs of a map one after the other; undefined where there is anything else in it, or nothing. */
+/** The MACs of a map in a row; undefined where there is anything else in it, or nothing. */
 function macsOf(map, keys) {
   if (keys.length === 0) return undefined
-  const macs = Buffer.allocUnsafe(keys.length * MAC)
+  const macs = Buffer.alloc(keys.length * IN_A_ROW)
   for (let i = 0; i < keys.length; i++) {
     const entry = map[keys[i]]
     if (!isPlain(entry)) return undefined
@@ -104,7 +105,7 @@ function macsOf(map, keys) {
     if (names.length !== 1 || names[0] !== 'valueMac') return undefined
     const mac = entry.valueMac
     if (!isUint8Array(mac) || mac.toJSON !== bufferToJSON || lengthOf.call(mac) !== MAC) return undefined
-    copy.call(macs, mac, i * MAC)
+    copy.call(macs, mac, i * IN_A_ROW)
   }
   return macs
 }

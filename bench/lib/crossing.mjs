@@ -2,17 +2,15 @@
 
 /** What the reviver would touch has one of these, in what is measured here. */
 const REVIVED = /"type":|"buffer":|"0":/
-const ENTRY = /\{"valueMac":\{"type":"Buffer","data":"([^"]{44})"\}\}/g
+const ENTRY = /\{"valueMac":\{"type":"Buffer","data":"([^"]{43})="\}\}/g
 const NUMBERED = 'app-state-sync-version'
 
 /** A stored text as it crosses when it is read. */
 export function crossed(type, text) {
   if (type !== NUMBERED || !text.includes('"valueMac"')) return REVIVED.test(text) ? ` ${text}` : text
   const macs = []
-  const numbered = text.replace(ENTRY, (_, mac) => `${macs.push(Buffer.from(mac, 'base64')) - 1}`)
-  const blocks = []
-  for (let at = 0; at < macs.length; at += 256) blocks.push(Buffer.concat(macs.slice(at, at + 256)).toString('base64'))
-  return `\t${numbered}\0${blocks.join('')}`
+  const numbered = text.replace(ENTRY, (_, mac) => `${macs.push(`${mac}A`) - 1}`)
+  return `\t${numbered}\0${macs.join('')}`
 }
 
 /** Types without bytes in their values. */
@@ -28,7 +26,6 @@ export function crossedBack(type, text) {
 function stored(text) {
   if (!text.startsWith('\t')) return text
   const [before, keys, behind, macs] = text.slice(1).split('\n')
-  const bytes = Buffer.from(macs, 'base64')
-  const entry = (key, i) => `${JSON.stringify(key)}:${JSON.stringify({ valueMac: { type: 'Buffer', data: bytes.toString('base64', i * 32, i * 32 + 32) } })}`
+  const entry = (key, i) => `${JSON.stringify(key)}:{"valueMac":{"type":"Buffer","data":"${macs.slice(i * 44, i * 44 + 43)}="}}`
   return before + JSON.parse(keys).map(entry).join(',') + behind
 }

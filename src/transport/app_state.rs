@@ -1,28 +1,27 @@
 //! App-state versions, with their thousands of MACs beside the text, in one string of base64: V8 makes no two objects for
 //! each then, nor strings.
+//!
+//! A MAC has 32 bytes, in base64 43 characters and `=`. With another `A` in its place they are those of 33 bytes, the last
+//! one of no meaning, and can stand in a row: nothing is decoded here.
 
 use auth_core::error::{Error, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::cursor::Cursor;
 
-/// Of an HMAC-SHA256, in bytes.
-const MAC: usize = 32;
-const MAC_BASE64: usize = 44;
-/// So many MACs have their memory together in JavaScript, as small Buffers do in Node's own pool.
-const TOGETHER: usize = 256;
+/// Characters of a MAC, without its `=`.
+const CHARACTERS: usize = 43;
+const IN_A_ROW: char = 'A';
 const MAP: &[u8] = b"indexValueMap";
 const BEFORE: &str = "{\"valueMac\":{\"type\":\"Buffer\",\"data\":\"";
-const BEHIND: &str = "\"}}";
+const BEHIND: &str = "=\"}}";
 
 /// For reading: the text with a number in the place of each value of `indexValueMap`, `between`, and the MACs in the order of
-/// these numbers, [`TOGETHER`] of them after each other. `None` for what is not as Baileys writes it.
+/// these numbers. `None` for what is not as Baileys writes it.
 pub fn apart(text: &str, between: char) -> Option<String> {
-    let mut cursor = Cursor::new(text.as_bytes());
+    let mut cursor = Cursor::new(text);
     let mut out = String::with_capacity(text.len());
-    let (mut macs, mut copied) = (Vec::new(), 0);
-    cursor.pass(b"{")?;
+    let (mut macs, mut copied) = (String::new(), 0);
+    cursor.pass("{")?;
     loop {
         let key = cursor.key()?;
         if key.contains(&b'\\') {
@@ -31,12 +30,15 @@ pub fn apart(text: &str, between: char) -> Option<String> {
         if key != MAP {
             cursor.skip_value()?;
         } else if macs.is_empty() {
-            cursor.pass(b"{")?;
-            loop {
+            cursor.pass("{")?;
+            for number in 0_usize.. {
                 cursor.key()?;
                 out.push_str(text.get(copied..cursor.at())?);
-                push_number(&mut out, macs.len() / MAC);
-                mac(&mut cursor, &mut macs)?;
+                push_number(&mut out, number);
+                cursor.pass(BEFORE)?;
+                macs.push_str(base64(cursor.take(CHARACTERS)?)?);
+                macs.push(IN_A_ROW);
+                cursor.pass(BEHIND)?;
                 copied = cursor.at();
                 if cursor.next()? == b'}' {
                     break;
@@ -54,22 +56,13 @@ pub fn apart(text: &str, between: char) -> Option<String> {
     }
     out.push_str(text.get(copied..)?);
     out.push(between);
-    for block in macs.chunks(TOGETHER * MAC) {
-        STANDARD.encode_string(block, &mut out);
-    }
+    out.push_str(&macs);
     Some(out)
 }
 
-/// Passes the value of a key, and takes its bytes.
-fn mac(cursor: &mut Cursor<'_>, macs: &mut Vec<u8>) -> Option<()> {
-    cursor.pass(BEFORE.as_bytes())?;
-    let base64 = cursor.take(MAC_BASE64)?;
-    cursor.pass(BEHIND.as_bytes())?;
-    let start = macs.len();
-    macs.resize(start + MAC_BASE64 / 4 * 3, 0);
-    let length = STANDARD.decode_slice(base64, macs.get_mut(start..)?).ok()?;
-    macs.truncate(start + length);
-    (length == MAC).then_some(())
+/// Node's decoder passes over other characters, and takes those of URLs too.
+fn base64(text: &str) -> Option<&str> {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')).then_some(text)
 }
 
 fn push_number(out: &mut String, number: usize) {
@@ -89,27 +82,28 @@ pub fn together(crossing: &str, between: char) -> Result<String> {
 
 fn joined(crossing: &str, between: char) -> Option<String> {
     let mut parts = crossing.split(between);
-    let (before, keys, behind, macs) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let macs = STANDARD.decode(macs).ok()?;
-    let count = macs.len() / MAC;
-    let mut text = String::with_capacity(
-        before.len() + behind.len() + keys.len() + count * (BEFORE.len() + MAC_BASE64 + BEHIND.len() + 1),
-    );
+    let (before, keys, behind) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut macs = Cursor::new(parts.next()?);
+    let count = macs.text().len() / (CHARACTERS + 1);
+    let entry = BEFORE.len() + CHARACTERS + BEHIND.len() + 1;
+    let mut text = String::with_capacity(before.len() + keys.len() + count * entry + behind.len());
     text.push_str(before);
-    let mut cursor = Cursor::new(keys.as_bytes());
-    cursor.pass(b"[")?;
-    for mac in macs.chunks(MAC) {
-        let start = cursor.at();
-        cursor.string()?;
-        text.push_str(keys.get(start..cursor.at())?);
+    let mut keys = Cursor::new(keys);
+    keys.pass("[")?;
+    loop {
+        let start = keys.at();
+        keys.string()?;
+        text.push_str(keys.text().get(start..keys.at())?);
         text.push(':');
         text.push_str(BEFORE);
-        STANDARD.encode_string(mac, &mut text);
+        text.push_str(macs.take(CHARACTERS)?);
+        macs.next()?;
         text.push_str(BEHIND);
-        if cursor.next()? == b',' {
-            text.push(',');
+        if keys.next()? != b',' {
+            break;
         }
+        text.push(',');
     }
     text.push_str(behind);
-    (count * MAC == macs.len() && cursor.is_at_end()).then_some(text)
+    (keys.is_at_end() && macs.is_at_end()).then_some(text)
 }

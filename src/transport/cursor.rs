@@ -3,13 +3,17 @@
 use memchr::memchr2;
 
 pub struct Cursor<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(text: &'a [u8]) -> Self {
+    pub fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
+    }
+
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 
     pub fn at(&self) -> usize {
@@ -20,33 +24,37 @@ impl<'a> Cursor<'a> {
         self.at == self.text.len()
     }
 
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
     /// Passes these very bytes.
-    pub fn pass(&mut self, expected: &[u8]) -> Option<()> {
+    pub fn pass(&mut self, expected: &str) -> Option<()> {
         (self.take(expected.len())? == expected).then_some(())
     }
 
     /// Passes a byte.
     pub fn next(&mut self) -> Option<u8> {
-        let byte = *self.text.get(self.at)?;
+        let byte = *self.bytes().get(self.at)?;
         self.at += 1;
         Some(byte)
     }
 
     /// Passes so many bytes.
-    pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let bytes = self.text.get(self.at..)?.get(..count)?;
+    pub fn take(&mut self, count: usize) -> Option<&'a str> {
+        let part = self.text.get(self.at..)?.get(..count)?;
         self.at += count;
-        Some(bytes)
+        Some(part)
     }
 
     /// Passes a string, and gives what is between its quotes, escapes and all.
     pub fn string(&mut self) -> Option<&'a [u8]> {
-        self.pass(b"\"")?;
+        self.pass("\"")?;
         let start = self.at;
         loop {
-            self.at += memchr2(b'"', b'\\', self.text.get(self.at..)?)?;
+            self.at += memchr2(b'"', b'\\', self.bytes().get(self.at..)?)?;
             if self.next()? == b'"' {
-                return self.text.get(start..self.at - 1);
+                return self.bytes().get(start..self.at - 1);
             }
             // Whatever is escaped.
             self.next()?;
@@ -56,7 +64,7 @@ impl<'a> Cursor<'a> {
     /// Passes a key and its colon.
     pub fn key(&mut self) -> Option<&'a [u8]> {
         let key = self.string()?;
-        self.pass(b":")?;
+        self.pass(":")?;
         Some(key)
     }
 
@@ -64,7 +72,7 @@ impl<'a> Cursor<'a> {
     pub fn skip_value(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
-            match self.text.get(self.at)? {
+            match self.bytes().get(self.at)? {
                 b'"' => {
                     self.string()?;
                     continue;
