@@ -56,6 +56,22 @@ fn take_binary<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(binary)
 }
 
+/// Takes a MessagePack integer from the front: of those that stand in every record none goes through the general way, which
+/// takes as long as all else of a record.
+fn take_integer(bytes: &mut &[u8]) -> Option<u32> {
+    match **bytes {
+        [small @ 0..=0x7f, ref rest @ ..] => {
+            *bytes = rest;
+            Some(small.into())
+        }
+        [0xce, a, b, c, d, ref rest @ ..] => {
+            *bytes = rest;
+            Some(u32::from_be_bytes([a, b, c, d]))
+        }
+        _ => decode::read_int(bytes).ok(),
+    }
+}
+
 impl<'a> Record<'a> {
     fn new(change: &Change<'a>) -> Record<'a> {
         let (kind, flags, key, label, value): (u8, u8, &[u8], &[u8], &[u8]) = match *change {
@@ -87,12 +103,12 @@ impl<'a> Record<'a> {
             return None;
         }
         Some(Record {
-            kind: decode::read_int(from).ok()?,
-            flags: decode::read_int(from).ok()?,
+            kind: take_integer(from)?.try_into().ok()?,
+            flags: take_integer(from)?.try_into().ok()?,
             key: take_binary(from)?,
             label: take_binary(from)?,
             value: take_binary(from)?,
-            checksum: decode::read_int(from).ok()?,
+            checksum: take_integer(from)?,
         })
     }
 

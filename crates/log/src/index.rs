@@ -186,9 +186,19 @@ impl Index {
         self.tidy();
     }
 
-    /// Gives back what the names may still grow into. A store is mostly read from: what is in it stays.
+    /// A part of all is in it, and the rest is likely to be like that: makes room for it at once, where growing would
+    /// leave holes in memory.
+    pub fn expect(&mut self, part: u64, all: u64) {
+        let rest =
+            |count: usize| length(offset(count).saturating_mul(all.saturating_sub(part)) / part.max(1));
+        self.table.reserve(rest(self.table.len()), |entry| spread(entry.hash));
+        self.names.bytes.reserve(rest(self.names.bytes.len()));
+    }
+
+    /// Gives back what it may still grow into. A store is mostly read from: what is in it stays.
     pub fn settle(&mut self) {
         self.names.bytes.shrink_to_fit();
+        self.give_back_table();
     }
 
     /// Keeps memory near what the keys that are there need, however many came and went.
@@ -203,6 +213,10 @@ impl Index {
             entry.name = names.add(key, label);
         }
         self.names = names;
+        self.give_back_table();
+    }
+
+    fn give_back_table(&mut self) {
         if self.table.len() < self.table.capacity() / 4 {
             self.table.shrink_to_fit(|entry| spread(entry.hash));
         }

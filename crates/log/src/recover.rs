@@ -16,6 +16,9 @@ use crate::rules::{Rule, Rules};
 use crate::scan::{Behind, Look, NO_FRAME, Scan};
 use crate::writer::{Tail, write_zeros};
 
+/// From which part of a log is judged how much is in all of it.
+const EXPECTED_AFTER: u64 = 16;
+
 /// A log that is on disk as it is in memory.
 pub(crate) struct Recovered {
     pub tail: Tail,
@@ -73,10 +76,15 @@ fn recover(dir: &dyn Dir, generation: u64, rules: Rules, hint: Hint) -> Result<R
     if hint == Hint::Taken {
         scan.take_hint()?;
     }
+    let mut expected = false;
     while let Some(frame) = scan.next()? {
         index.apply_frame(&name, frame.offset, frame.payload)?;
         if !frame.payload.is_empty() {
             changed = frame.offset.saturating_add(offset(frame.bytes.len()));
+        }
+        if !expected && scan.end() >= scan.size() / EXPECTED_AFTER {
+            expected = true;
+            index.expect(scan.end(), scan.size());
         }
     }
     index.settle();

@@ -6,7 +6,7 @@ use crate::format::{length, offset};
 use crate::fs::{File, read_full};
 
 /// What is read at once, in bytes.
-pub(crate) const WINDOW_BYTES: usize = 1_048_576;
+pub(crate) const WINDOW_BYTES: usize = 262_144;
 
 /// A part of the file in memory: as large as what is asked for, and never larger than the file.
 pub(crate) struct Window<'f> {
