@@ -43,6 +43,7 @@ const oddities = [
     const hidden = Object.defineProperty({ other: 1 }, 'valueMac', { value: random.bytes(MAC) })
     value.indexValueMap[someKey(random, value.indexValueMap)] = hidden
   },
+  (random, value) => define(value.indexValueMap[someKey(random, value.indexValueMap)].valueMac, 'length', random.pick([31, 32, 33])),
   (random, value) => define(value.indexValueMap, 'toJSON', odd(random)),
   (random, value) => (value.indexValueMap.type = 'Buffer'),
   (random, value) => Object.assign(value, { type: 'Buffer', data: 'AQID' }),
@@ -185,6 +186,25 @@ test('a getter among the MACs may set and get, and each set is written as it was
     assert.deepEqual(got.inner, values[0])
     assert.deepEqual(got.second, values[1])
   }
+})
+
+test('a getter of a value that is not as Baileys makes it is asked once', async t => {
+  const { keys } = await opened(t, backends[1])
+  let asked = 0
+  await keys.set({ [TYPE]: { x: { get version() { return ++asked }, indexValueMap: {} } } })
+  assert.deepEqual(await keys.get(TYPE, ['x']), { x: { version: 1, indexValueMap: {} } })
+})
+
+test('lists that have a toJSON are written as JSON.stringify writes them', async t => {
+  const { keys } = await opened(t, backends[1])
+  const value = regular(makeRandom(SEED), 3)
+  Object.defineProperty(Array.prototype, 'toJSON', { value: () => 'a list', configurable: true })
+  try {
+    await keys.set({ [TYPE]: { x: value } })
+  } finally {
+    delete Array.prototype.toJSON
+  }
+  assert.deepEqual(await keys.get(TYPE, ['x']), { x: value })
 })
 
 test('a MAC keeps a few kilobytes in memory, not all of its map', async t => {

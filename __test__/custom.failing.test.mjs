@@ -174,3 +174,24 @@ test('an outcome that the backend does not know is said', async t => {
   const { keys } = await open(t, mapBackend({ commit: () => { throw Object.assign(new Error('lost'), { outcome: 'unknown' }) } }))
   assert.equal((await rejection(() => keys.set({ session: { a: 1 } }))).outcome, 'unknown')
 })
+
+test('a load that does not answer keeps a set of its keys, and credentials, waiting for a second at the most', async t => {
+  const backend = mapBackend()
+  const { keys, saveCreds } = await open(t, backend)
+  await keys.set({ session: { a: { n: 1 }, b: { n: 1 } } })
+  let answer
+  backend.fail = name => (name === 'loadKeys' && !answer ? new Promise(resolve => (answer = resolve)) : undefined)
+  const stuck = keys.get('session', ['a'])
+  const took = async work => {
+    const begun = performance.now()
+    await work()
+    return performance.now() - begun
+  }
+  assert.ok((await took(() => keys.set({ session: { b: { n: 2 } } }))) < 500, 'another key waits for nothing')
+  const waited = await took(() => Promise.all([keys.set({ session: { a: { n: 2 } } }), saveCreds()]))
+  assert.ok(waited > 900 && waited < 5_000, `${waited} ms`)
+  assert.ok((await took(() => keys.set({ session: { a: { n: 3 } } }))) < 500, 'nobody waits for it again')
+  answer()
+  await stuck
+  assert.deepEqual(await keys.get('session', ['a', 'b']), { a: { n: 3 }, b: { n: 2 } })
+})

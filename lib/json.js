@@ -105,7 +105,9 @@ function writeObject(key, value, depth) {
   if (depth === MAX_DEPTH) throw TOO_DEEP
   const { toJSON } = value
   const prototype = Object.getPrototypeOf(value)
-  if (prototype === Buffer.prototype && toJSON === bufferToJSON && ArrayBuffer.isView(value)) {
+  // A length of its own, which Buffer's toJSON goes by, is none of its bytes.
+  const isBuffer = prototype === Buffer.prototype && toJSON === bufferToJSON && ArrayBuffer.isView(value)
+  if (isBuffer && value.length === value.byteLength) {
     return `{"type":"Buffer","data":"${bufferToString.call(value, 'base64')}"}`
   }
   if (typeof toJSON === 'function' || value.type === 'Buffer') return writeOdd(key, value)

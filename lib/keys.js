@@ -54,7 +54,7 @@ function makeKeys(handle, state, proto, listener, { format }) {
       take(names, isPromise(texts) ? await texts : texts)
       return data
     }
-    const parts = native.getKeysInParts(handle, type, names.map(askable).join(NUL), PART)
+    const parts = native.getKeysInParts(handle, type, names.map(askable).join(NUL), PART).map(handled)
     for (const [n, part] of inParts(names, PART).entries()) take(part, textsOf(part, unwrap(await parts[n])))
     return data
   }

@@ -71,7 +71,10 @@ const { toJSON: bufferToJSON } = Buffer.prototype
 const copy = Uint8Array.prototype.set
 const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length').get
 
-/** What is before and behind the entries of its map, their keys, and their MACs; undefined where it is not as Baileys makes it. */
+/**
+ * What is before and behind the entries of its map, their keys, and their MACs; its JSON text where the map is not as Baileys
+ * makes it, undefined for what is no plain object.
+ */
 function appStateParts(value) {
   if (!isPlain(value)) return undefined
   let [before, behind, keys, macs] = ['', '', undefined, undefined]
@@ -80,23 +83,25 @@ function appStateParts(value) {
     if (name === 'indexValueMap' && isPlain(inner)) {
       keys = Object.keys(inner)
       macs = macsOf(inner, keys)
-      if (macs === undefined) return undefined
-      before = `${before === '' ? '{' : `${before},`}"indexValueMap":{`
-    } else {
-      const text = write(name, inner, 1)
-      if (text === undefined) continue
-      const member = `${JSON.stringify(name)}:${text}`
-      if (keys === undefined) before += `${before === '' ? '{' : ','}${member}`
-      else behind += `,${member}`
+      if (macs !== undefined) {
+        before += `${before === '' ? '{' : ','}"indexValueMap":{`
+        continue
+      }
     }
+    const text = write(name, inner, 1)
+    if (text === undefined) continue
+    const member = `${JSON.stringify(name)}:${text}`
+    if (macs === undefined) before += `${before === '' ? '{' : ','}${member}`
+    else behind += `,${member}`
   }
-  if (keys === undefined) return undefined
-  return [MACS_APART + before, JSON.stringify(keys), `}${behind}}`, macs.base64Slice()].join(PART_WRITTEN)
+  if (macs === undefined) return before === '' ? '{}' : `${before}}`
+  return [MACS_APART + before, JSON.stringify(keys), `}${behind}}`, macs.toString('base64')].join(PART_WRITTEN)
 }
 
 /** The MACs of a map in a row; undefined where there is anything else in it, or nothing. */
 function macsOf(map, keys) {
-  if (keys.length === 0) return undefined
+  // Somebody may have given all lists a toJSON.
+  if (keys.length === 0 || keys.toJSON !== undefined) return undefined
   const macs = Buffer.alloc(keys.length * IN_A_ROW)
   for (let i = 0; i < keys.length; i++) {
     const entry = map[keys[i]]
@@ -104,7 +109,7 @@ function macsOf(map, keys) {
     const names = Object.keys(entry)
     if (names.length !== 1 || names[0] !== 'valueMac') return undefined
     const mac = entry.valueMac
-    if (!isUint8Array(mac) || mac.toJSON !== bufferToJSON || lengthOf.call(mac) !== MAC) return undefined
+    if (!isUint8Array(mac) || mac.toJSON !== bufferToJSON || mac.length !== MAC || lengthOf.call(mac) !== MAC) return undefined
     copy.call(macs, mac, i * IN_A_ROW)
   }
   return macs

@@ -78,9 +78,10 @@ pub fn changes_of(handle: &Handle, fields: String, as_stored: bool) -> Result<Ve
     let mut fields = all.split(BETWEEN);
     let mut changes = Vec::new();
     while let (Some(key_type), Some(id), Some(text)) = (fields.next(), fields.next(), fields.next()) {
-        let text = match transport::written(text) {
-            Some(written) if !as_stored => Bytes::from(written?),
-            _ => shared.slice_ref(text.as_bytes()),
+        let written = if as_stored { None } else { transport::written(text) };
+        let text = match written {
+            Some(written) => Bytes::from(written?),
+            None => shared.slice_ref(text.as_bytes()),
         };
         let value = (!text.is_empty()).then_some(Value { text, plain: false });
         changes.push((handle.key(key_type, id)?, value));

@@ -1,6 +1,6 @@
 //! Which key stands where: the whole index is in memory, the values are in the file.
 //!
-//! A store may have 50,000 keys, and a process 1,000 stores, so an entry is small: 24 bytes in a hash table,
+//! A store may have 50,000 keys, and a process 1,000 stores, so an entry is small: 20 bytes in a hash table,
 //! and its key and label back to back with those of all others in one buffer.
 
 use std::borrow::Cow;
@@ -48,11 +48,27 @@ impl Place {
     }
 }
 
+/// A number below 2^48, in six bytes: no file is that large.
+#[derive(Clone, Copy)]
+struct Short([u16; 3]);
+
+impl Short {
+    fn of(number: u64) -> Short {
+        let part = |shift: u32| u16::try_from(number >> shift & 0xffff).unwrap_or_default();
+        Short([part(0), part(16), part(32)])
+    }
+
+    fn get(self) -> u64 {
+        let [low, middle, high] = self.0.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
+}
+
 /// A key that is there.
 struct Entry {
-    offset: u64,
+    offset: Short,
     /// Where key and label stand in the names.
-    name: u64,
+    name: Short,
     /// A record is shorter than 4 GiB: its frame is.
     length: u32,
     /// Half of the key's hash: enough to find it, and to grow the table without reading the names.
@@ -61,7 +77,7 @@ struct Entry {
 
 impl Entry {
     fn place(&self) -> Place {
-        Place { offset: self.offset, length: length(self.length.into()) }
+        Place { offset: self.offset.get(), length: length(self.length.into()) }
     }
 }
 
@@ -78,8 +94,8 @@ struct Names {
 }
 
 impl Names {
-    fn add(&mut self, key: &[u8], label: &[u8]) -> u64 {
-        let at = offset(self.bytes.len());
+    fn add(&mut self, key: &[u8], label: &[u8]) -> Short {
+        let at = Short::of(offset(self.bytes.len()));
         for part in [key, label] {
             let mut rest = part.len();
             while rest >= 0x80 {
@@ -92,8 +108,8 @@ impl Names {
         at
     }
 
-    fn get(&self, at: u64) -> (&[u8], &[u8]) {
-        let (key, behind) = self.part(length(at));
+    fn get(&self, at: Short) -> (&[u8], &[u8]) {
+        let (key, behind) = self.part(length(at.get()));
         let (label, _) = self.part(behind);
         (key, label)
     }
@@ -113,10 +129,11 @@ impl Names {
     }
 
     /// The name at this place is not used any more.
-    fn forget(&mut self, at: u64) {
-        let (_, label) = self.part(length(at));
+    fn forget(&mut self, at: Short) {
+        let at = length(at.get());
+        let (_, label) = self.part(at);
         let (_, end) = self.part(label);
-        self.dead = self.dead.saturating_add(end.saturating_sub(length(at)));
+        self.dead = self.dead.saturating_add(end.saturating_sub(at));
     }
 }
 
@@ -162,7 +179,7 @@ impl Index {
         let same = |entry: &Entry| entry.hash == hash && names.get(entry.name).0 == key;
         if let Some(entry) = self.table.find_mut(spread(hash), same) {
             self.live_bytes = self.live_bytes.saturating_sub(entry.length.into());
-            (entry.offset, entry.length) = (place.offset, size);
+            (entry.offset, entry.length) = (Short::of(place.offset), size);
             if names.get(entry.name).1 != label {
                 names.forget(entry.name);
                 entry.name = names.add(key, label);
@@ -171,7 +188,7 @@ impl Index {
             return;
         }
         let name = names.add(key, label);
-        let entry = Entry { offset: place.offset, name, length: size, hash };
+        let entry = Entry { offset: Short::of(place.offset), name, length: size, hash };
         self.table.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
     }
 
@@ -191,14 +208,15 @@ impl Index {
     pub fn expect(&mut self, part: u64, all: u64) {
         let rest =
             |count: usize| length(offset(count).saturating_mul(all.saturating_sub(part)) / part.max(1));
-        self.table.reserve(rest(self.table.len()), |entry| spread(entry.hash));
-        self.names.bytes.reserve(rest(self.names.bytes.len()));
+        // A guess: where it cannot be had it grows all the same.
+        let _ = self.table.try_reserve(rest(self.table.len()), |entry| spread(entry.hash));
+        let _ = self.names.bytes.try_reserve(rest(self.names.bytes.len()));
     }
 
     /// Gives back what it may still grow into. A store is mostly read from: what is in it stays.
     pub fn settle(&mut self) {
         self.names.bytes.shrink_to_fit();
-        self.give_back_table();
+        self.table.shrink_to_fit(|entry| spread(entry.hash));
     }
 
     /// Keeps memory near what the keys that are there need, however many came and went.
@@ -213,10 +231,6 @@ impl Index {
             entry.name = names.add(key, label);
         }
         self.names = names;
-        self.give_back_table();
-    }
-
-    fn give_back_table(&mut self) {
         if self.table.len() < self.table.capacity() / 4 {
             self.table.shrink_to_fit(|entry| spread(entry.hash));
         }
@@ -265,7 +279,7 @@ impl Index {
     pub fn places(&self, part: std::ops::Range<u64>, most: usize) -> Vec<Place> {
         let mut places = Vec::new();
         for entry in &self.table {
-            if part.contains(&entry.offset) {
+            if part.contains(&entry.offset.get()) {
                 places.push(entry.place());
                 if places.len() >= most.saturating_mul(2) {
                     places.select_nth_unstable(most);
@@ -352,6 +366,14 @@ mod tests {
 
     fn put(key: &[u8]) -> Change<'_> {
         Change::Put { key, label: b"", flags: 0, value: b"" }
+    }
+
+    #[test]
+    fn an_entry_is_small_and_knows_every_place() {
+        assert_eq!(size_of::<Entry>(), 20);
+        for number in [0, 1, 0xffff, 0x1_0000, 0x1234_5678_9abc, 0xffff_ffff_ffff] {
+            assert_eq!(Short::of(number).get(), number);
+        }
     }
 
     #[test]

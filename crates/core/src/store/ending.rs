@@ -123,7 +123,7 @@ impl Drop for OnPanic {
             let dropped = (std::mem::take(&mut state.calls), std::mem::take(&mut state.reads));
             let read = state.unread.drop_all();
             drop(state);
-            store.read.send_replace(read);
+            store.no_wait_for(read);
             drop((dropped, store.take_backend()));
             tell(&store);
             store.released.send_replace(true);

@@ -118,7 +118,8 @@ impl Handle {
         keys.iter().zip(pending).map(|(key, found)| found.or_else(|| backend.read_now(key))).collect()
     }
 
-    /// Reads keys: sees every write made before, acknowledged or not, and none that is made later.
+    /// Reads keys: sees every write made before, acknowledged or not, and none that is made later, unless the reading takes
+    /// more than a second.
     pub fn read(&self, keys: Vec<Key>, reply: Reply<Vec<Option<Value>>>) {
         self.read_in_parts(vec![(keys, reply)]);
     }
@@ -129,25 +130,25 @@ impl Handle {
             Ok(state) => state,
             Err(error) => return parts.into_iter().for_each(|(_, reply)| reply(Err(error.clone()))),
         };
-        let mut known = Vec::new();
+        let (mut known, mut added) = (Vec::new(), false);
         for (keys, reply) in parts {
             let answers: Vec<_> = keys.iter().map(|key| state.pending.get(key)).collect();
             if answers.iter().all(Option::is_some) {
                 known.push((answers, reply));
                 continue;
             }
-            let keys: Arc<[Key]> = keys.into();
-            state.unread.add(keys.clone());
+            added = true;
+            let unanswered = keys.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
+            state.unread.add(unanswered.map(|(key, _)| key));
             state.reads.push_back(ReadCall { keys, answers, reply });
         }
-        if state.reads.is_empty() {
-            drop(state);
-        } else {
+        if added {
             self.store.reads_burst.call(!state.reading);
-            if !std::mem::replace(&mut state.reading, true) {
-                drop(state);
-                self.store.start(Lane::Read, reader::read(self.store.clone()));
-            }
+        }
+        let start = added && !std::mem::replace(&mut state.reading, true);
+        drop(state);
+        if start {
+            self.store.start(Lane::Read, reader::read(self.store.clone()));
         }
         for (answers, reply) in known {
             reply(Ok(answers.into_iter().map(Option::flatten).collect()));

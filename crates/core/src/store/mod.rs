@@ -134,7 +134,7 @@ enum Call {
 }
 
 struct ReadCall {
-    keys: Arc<[Key]>,
+    keys: Vec<Key>,
     /// What is answered by writes on their way; the rest is read.
     answers: Vec<Option<Option<Value>>>,
     reply: Reply<Vec<Option<Value>>>,
@@ -383,13 +383,18 @@ impl Store {
     /// So many reads are done, in the order in which they were made.
     fn read_is_done(&self, count: usize) {
         let done = self.state().unread.done(count);
-        self.read.send_replace(done);
+        self.no_wait_for(done);
     }
 
-    /// Waits until so many reads are done.
-    async fn read_before(&self, behind: u64) {
-        // The sender is in `self`: it cannot be gone.
-        let _ = self.read.subscribe().wait_for(|done| *done >= behind).await;
+    /// No write waits for the first so many reads any more.
+    fn no_wait_for(&self, reads: u64) {
+        self.read.send_if_modified(|done| std::mem::replace(done, reads.max(*done)) < reads);
+    }
+
+    /// Waits until so many reads are done, or that long; says whether they are.
+    async fn read_before(&self, behind: u64, patience: Duration) -> bool {
+        let mut read = self.read.subscribe();
+        tokio::time::timeout(patience, read.wait_for(|done| *done >= behind)).await.is_ok()
     }
 
     fn start(&self, lane: Lane, task: impl Future<Output = ()> + Send + 'static) {

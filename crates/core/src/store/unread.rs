@@ -1,33 +1,45 @@
 //! Reads that were made and are not done yet: a write that was made later waits for them where it has one of their keys,
 //! for a `get` is not to see what was set after it.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use crate::backend::Write;
 use crate::keys::Key;
 
-/// With more comparisons than this it is not looked whether keys meet: they are taken to.
-const MANY: usize = 4_096;
+/// So many hashes are kept at least before it is looked which of them are of no use any more.
+const FEW: usize = 1_024;
 
-/// The reads under way, in the order in which they were made and are done.
+/// The reads under way, numbered in the order in which they are made and done.
 #[derive(Default)]
 pub struct Unread {
     made: u64,
-    keys: VecDeque<Arc<[Key]>>,
+    done: u64,
+    hasher: RandomState,
+    /// The last read that asks for a key, by the key's hash: two keys with one only make a write wait in vain.
+    last: HashMap<u64, u64>,
+    /// With so many hashes those of reads that are done go.
+    most: usize,
 }
 
 impl Unread {
-    /// Takes note of a read as it is made.
-    pub fn add(&mut self, keys: Arc<[Key]>) {
+    /// Takes note of a read as it is made, and of the keys that it has to look for.
+    pub fn add<'k>(&mut self, keys: impl Iterator<Item = &'k Key>) {
         self.made += 1;
-        self.keys.push_back(keys);
+        self.last.extend(keys.map(|key| (self.hasher.hash_one(&key.stem), self.made)));
+        if self.last.len() > self.most.max(FEW) {
+            self.last.retain(|_, number| *number > self.done);
+            self.most = self.last.len() * 2;
+        }
     }
 
-    /// So many of them are done. Says how many reads that makes since the beginning.
+    /// So many of them are done. Says how many that makes since the beginning.
     pub fn done(&mut self, count: usize) -> u64 {
-        self.keys.drain(..count.min(self.keys.len()));
-        self.finished()
+        self.done = self.made.min(self.done.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
+        if self.done == self.made {
+            (self.last, self.most) = (HashMap::new(), 0);
+        }
+        self.done
     }
 
     /// None of them goes on.
@@ -35,22 +47,16 @@ impl Unread {
         self.done(usize::MAX)
     }
 
-    fn finished(&self) -> u64 {
-        self.made - u64::try_from(self.keys.len()).unwrap_or(0)
-    }
-
     /// How many reads since the beginning must be done before this write.
     pub fn before(&self, write: &Write) -> u64 {
-        let meets = |keys: &[Key]| match write {
-            Write::Clear => true,
-            Write::Set(changes) if changes.len().saturating_mul(keys.len()) > MANY => true,
+        let unread = |number: &u64| *number > self.done;
+        match write {
+            _ if self.made == self.done => 0,
+            Write::Clear => self.made,
             Write::Set(changes) => {
-                changes.iter().any(|(key, _)| keys.iter().any(|read| read.stem == key.stem))
+                let last = |key: &Key| self.last.get(&self.hasher.hash_one(&key.stem)).copied();
+                changes.iter().filter_map(|(key, _)| last(key)).filter(unread).max().unwrap_or(0)
             }
-        };
-        match self.keys.iter().rposition(|keys| meets(keys)) {
-            Some(last) => self.finished() + u64::try_from(last).unwrap_or(0) + 1,
-            None => 0,
         }
     }
 }
@@ -59,8 +65,9 @@ impl Unread {
 mod tests {
     use super::*;
 
-    fn keys(ids: &[&str]) -> Arc<[Key]> {
-        ids.iter().map(|id| Key::new("t", *id).unwrap()).collect()
+    fn add(unread: &mut Unread, ids: &[&str]) {
+        let keys: Vec<Key> = ids.iter().map(|id| Key::new("t", *id).unwrap()).collect();
+        unread.add(keys.iter());
     }
 
     fn set(id: &str) -> Write {
@@ -71,7 +78,7 @@ mod tests {
     fn a_write_waits_for_the_last_read_that_asks_for_its_key() {
         let mut unread = Unread::default();
         for ids in [&["a"][..], &["b", "c"], &["a"], &["d"]] {
-            unread.add(keys(ids));
+            add(&mut unread, ids);
         }
         assert_eq!(
             ["a", "b", "c", "d", "e"].map(|id| unread.before(&set(id))),
@@ -81,19 +88,24 @@ mod tests {
         assert_eq!(unread.before(&Write::Clear), 4);
         assert_eq!(unread.done(3), 3);
         assert_eq!(["a", "d"].map(|id| unread.before(&set(id))), [0, 4]);
-        unread.add(keys(&["a"]));
+        add(&mut unread, &["a"]);
         assert_eq!(unread.before(&set("a")), 5);
         assert_eq!(unread.drop_all(), 5);
         assert_eq!(unread.before(&Write::Clear), 0);
     }
 
     #[test]
-    fn keys_that_are_too_many_to_compare_are_taken_to_meet() {
+    fn what_it_holds_is_bounded_by_the_reads_under_way() {
         let mut unread = Unread::default();
-        let many: Vec<String> = (0..MANY).map(|n| n.to_string()).collect();
-        unread.add(many.iter().map(|id| Key::new("t", id).unwrap()).collect());
-        assert_eq!(unread.before(&set("x")), 0);
-        let two = Write::Set(vec![(Key::new("t", "x").unwrap(), None), (Key::new("t", "y").unwrap(), None)]);
-        assert_eq!(unread.before(&two), 1);
+        for n in 0..20_000u32 {
+            add(&mut unread, &[&n.to_string()]);
+            if n > 2 {
+                unread.done(1);
+            }
+        }
+        assert!(unread.last.len() <= FEW + 1, "{}", unread.last.len());
+        assert_eq!((unread.before(&set("19999")), unread.before(&set("19000"))), (20_000, 0));
+        unread.drop_all();
+        assert_eq!(unread.last.capacity(), 0);
     }
 }

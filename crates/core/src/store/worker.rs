@@ -13,13 +13,17 @@ use crate::backend::Commit;
 use crate::creds::Creds;
 use crate::error::{Code, Error, Result};
 use crate::events::{Event, Listener};
-use crate::runtime::{self, give_way};
+use crate::runtime::{self, Lane, give_way};
 
 /// After so many steps other stores have their turn.
 const STEPS_AT_A_TIME: usize = 64;
 
 /// How long a write may wait for its sync when it was answered before it: 100 ms with the sync itself.
 const SYNC_AFTER: Duration = Duration::from_millis(80);
+/// How long a write waits for reads that were made before it, and when a sync that is due does not wait with it any more.
+const READS_FIRST: Duration = Duration::from_secs(1);
+const READS_ALONE: Duration = Duration::from_millis(10);
+
 /// Values that are kept in memory until they are synced, in bytes, at the most.
 const MAX_UNSYNCED_BYTES: usize = 8 << 20;
 
@@ -57,7 +61,10 @@ async fn work_on(store: Arc<Store>, mut guard: OnPanic) {
 
 /// Nothing waits: stays awake a moment where another call is likely, and rests otherwise.
 fn next_after_a_moment(store: &Store) -> Option<Step> {
-    store.burst.stay();
+    // Only where that keeps no task of others from its thread.
+    if runtime::is_on(Lane::Commit) {
+        store.burst.stay();
+    }
     {
         let mut state = store.state();
         if state.calls.is_empty() {
@@ -102,11 +109,20 @@ fn next(store: &Store) -> Option<Step> {
     Some(step)
 }
 
-async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
-    let behind = calls.iter().map(|call| call.behind).max().unwrap_or(0);
-    if behind > 0 {
-        store.read_before(behind).await;
+/// Lets the reads go first that were made before a write and ask for its keys. One that hangs must not keep writes and
+/// credentials waiting for ever: then it may see them.
+async fn wait_for_reads(store: &Arc<Store>, behind: u64) {
+    if behind == 0 || store.read_before(behind, READS_ALONE).await {
+        return;
     }
+    // The sync that is due comes behind this write.
+    sync(store, None).await;
+    store.read_before(behind, READS_FIRST).await;
+    store.no_wait_for(behind);
+}
+
+async fn commit(store: &Arc<Store>, calls: Vec<WriteCall>) {
+    wait_for_reads(store, calls.iter().map(|call| call.behind).max().unwrap_or(0)).await;
     let (group, refused) = {
         let state = store.state();
         let expected = |call: &WriteCall| call.meant.expected(&state, call.object);
