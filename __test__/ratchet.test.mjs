@@ -39,10 +39,13 @@ class Bot {
         const [, word, json] = /^(\w+) (.*)$/s.exec(line)
         this.lines.push([word, JSON.parse(json, revive)])
         if (word === 'open') this.opened(this.lines.at(-1)[1])
+        if (word === 'sent') this.spoke()
       }
     })
     child.on('message', async ({ ask, method, args }) => child.send({ answer: ask, value: await server[method](...args) }))
     this.#ended = once(child, 'close').then(([code, signal]) => ({ code, signal, errors }))
+    /** It has sent something. */
+    this.sent = new Promise(resolve => (this.spoke = resolve))
     this.me = Promise.race([
       new Promise(resolve => (this.opened = resolve)),
       this.#ended.then(end => Promise.reject(new Error(`the bot ended early: ${JSON.stringify(end)}`))),
@@ -93,6 +96,8 @@ for (const durability of ['sync', 'interval']) {
       bot.tell({ friend: { jid: friend.jid, lid: friend.lid, group: GROUP } })
       // Nobody knows what the last process read, so it comes again; and something new.
       for (const [number, stanza] of unread) bot.tell({ number, stanza, again: true })
+      // At any moment, also before it has come to send something; but not on a slow machine each time.
+      if (random.chance(0.7)) await Promise.race([bot.sent, sleep(10_000)])
       const kill = performance.now() + random.next() * 150
       while (performance.now() < kill) {
         if (round > 0 && unread.size < 20) {
