@@ -442,6 +442,28 @@ mod tests {
     }
 
     #[test]
+    fn room_is_made_for_what_is_expected_and_given_back() {
+        let mut index = Index::default();
+        (0..1_000u32).for_each(|number| index.apply(&put(&number.to_le_bytes()), PLACE));
+        let names = index.names.bytes.len();
+        let room = |index: &Index| (index.table.capacity(), index.names.bytes.capacity());
+        index.expect(10, 100);
+        let (keys, bytes) = room(&index);
+        assert!(
+            (10_000..20_000).contains(&keys) && (names * 10..names * 20).contains(&bytes),
+            "{keys}, {bytes}"
+        );
+        index.settle();
+        assert!(room(&index).0 < 2_000 && room(&index).1 == names);
+        let before = room(&index);
+        [(100, 100), (100, 7), (0, 0)].into_iter().for_each(|(part, all)| index.expect(part, all));
+        assert_eq!(room(&index), before);
+        index.expect(1, u64::MAX);
+        assert_eq!(room(&index), before, "more than there can be is not asked for");
+        assert_eq!(index.place(&7u32.to_le_bytes()), Some(PLACE));
+    }
+
+    #[test]
     fn it_is_a_map_whatever_comes_and_goes_and_its_memory_stays_bounded() {
         let mut index = Index::default();
         let mut map = BTreeMap::new();

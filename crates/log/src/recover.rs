@@ -82,10 +82,7 @@ fn recover(dir: &dyn Dir, generation: u64, rules: Rules, hint: Hint) -> Result<R
         if !frame.payload.is_empty() {
             changed = frame.offset.saturating_add(offset(frame.bytes.len()));
         }
-        if !expected && scan.end() >= scan.size() / EXPECTED_AFTER {
-            expected = true;
-            index.expect(scan.end(), scan.size());
-        }
+        make_room(&mut index, &mut expected, scan.end(), scan.size());
     }
     index.settle();
     if !scan.hint_holds() {
@@ -103,6 +100,14 @@ fn recover(dir: &dyn Dir, generation: u64, rules: Rules, hint: Hint) -> Result<R
         .at(end, scan.sequence(), size)
         .changed(changed, scan.attested());
     Ok(Recovered { tail, index, created: false, dropped_bytes })
+}
+
+/// Once, after a part of the file.
+fn make_room(index: &mut Index, expected: &mut bool, part: u64, all: u64) {
+    if !*expected && part >= all / EXPECTED_AFTER {
+        *expected = true;
+        index.expect(part, all);
+    }
 }
 
 /// The frames that no frame attests, as they were when they passed the check.
